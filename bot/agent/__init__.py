@@ -1,0 +1,1 @@
+"""Think and act: the loop, its tools, and the runtimes that do tasks."""

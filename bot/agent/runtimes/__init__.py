@@ -1,0 +1,1 @@
+"""Adapters that do a task inside a sandbox."""

@@ -1,0 +1,1 @@
+"""GitHub in and out: events, commands, reader, writer, text."""

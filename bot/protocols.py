@@ -1,0 +1,163 @@
+"""The seams, all on one page: what the story needs of the world. Adapters stand behind them, fakes in bot.testing.
+
+A newcomer may skip this page: every Protocol has one obvious implementation, named in bot.wiring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from bot.types.event import Actor, Comment, Event, Revision, Subject
+from bot.types.model import Completion, Message, ToolSpec
+from bot.types.output import Output, Receipt
+from bot.types.result import Outcome
+from bot.types.run import Progress, Run
+from bot.types.sandbox import Changes, ExecRequest, ExecResult, Template
+from bot.types.task import RunSpec
+from bot.types.value import CommentKind, Permission
+
+Stream = Literal["stdout", "stderr"]
+OnOutput = Callable[[Stream, bytes], None]
+Cancelled = Callable[[], bool]
+"""True once a person asked to stop; cheap enough to be asked about every second."""
+
+
+class Sandbox(Protocol):
+    """A place where untrusted code runs. Every path is relative to the workspace and resolved inside it."""
+
+    @property
+    def id(self) -> str: ...
+
+    def exec(
+        self, request: ExecRequest, *, on_output: OnOutput | None = None, cancelled: Cancelled | None = None
+    ) -> ExecResult:
+        """Run a command to its end. Raises SandboxError only when the sandbox itself is lost."""
+
+    def read_file(self, path: str, *, max_bytes: int = 10_000_000) -> bytes:
+        """Contents of a regular file. Raises TaskError `no_such_file`, `not_a_file`, `file_too_large`."""
+
+    def write_file(self, path: str, data: bytes, *, executable: bool | None = None) -> None:
+        """Create or replace a file, with its folders; None keeps the mode. Raises TaskError `not_writable`."""
+
+    def list_files(self, path: str = ".", *, limit: int = 10_000) -> tuple[str, ...]:
+        """Files below a folder, sorted, `.git` left out. Raises TaskError `no_such_file`."""
+
+    def collect(self, blobs: Path) -> Changes:
+        """Kill everything inside, then read what differs from the checkout, bytes into `blobs` under their digest."""
+
+    def close(self) -> None:
+        """Remove the sandbox with all it holds; a second call does nothing."""
+
+
+class SandboxProvider(Protocol):
+    """Where sandboxes come from."""
+
+    def create(self, template: Template) -> Sandbox:
+        """A new, healthy, unused sandbox. Raises SandboxError, and then leaves nothing behind."""
+
+    def healthy(self) -> str | None:
+        """None when sandboxes can be made, else what is wrong and how to mend it."""
+
+    def sweep(self, run_id: str | None = None) -> int:
+        """Remove leftovers of ours (of one run, or of dead processes); other people's stay. Returns how many."""
+
+
+class AgentRuntime(Protocol):
+    """Who does a task inside a sandbox."""
+
+    def run(self, spec: RunSpec, sandbox: Sandbox, *, watch: Observer, cancelled: Cancelled) -> Outcome:
+        """Do it. A task that fails is an Outcome; an error means that a provider failed or a person cancelled."""
+
+
+class LLM(Protocol):
+    """A model that completes conversations."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def window(self) -> int:
+        """Tokens that a conversation may have."""
+
+    def complete(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[ToolSpec] = (),
+        schema: dict[str, Any] | None = None,
+        seconds: float = 120,
+        max_tokens: int = 4096,
+    ) -> Completion:
+        """One call, retried when that helps. Raises ModelError."""
+
+    def estimate(self, messages: Sequence[Message], *, max_tokens: int = 4096) -> float:
+        """US dollars that the call would cost at the most, 0.0 where the price is unknown."""
+
+    def count(self, messages: Sequence[Message]) -> int:
+        """Tokens of a conversation, a little too high rather than too low."""
+
+
+class ForgeReader(Protocol):
+    """One repository on the forge, read-only: with this in its hands code can't write."""
+
+    def viewer(self) -> Actor:
+        """The account that our token acts as."""
+
+    def permission(self, login: str) -> Permission:
+        """What that account may do here, `none` for a stranger."""
+
+    def subject(self, where: int | str) -> Subject | None:
+        """An issue or pull request by number, or the open pull request from `owner:branch`; None if there is none."""
+
+    def comments(self, number: int, *, kind: CommentKind = "issue", since: str | None = None) -> tuple[Comment, ...]:
+        """Comments, oldest first; those changed since an ISO time if given."""
+
+    def file(self, path: str, ref: str) -> bytes | None:
+        """A file at a commit or branch, None if there is none."""
+
+    def revision(self, ref: str) -> Revision | None:
+        """The commit that a branch (or a SHA) stands for, None if there is none."""
+
+    def diff(self, number: int) -> str:
+        """A pull request's unified diff."""
+
+
+class ForgeWriter(Protocol):
+    """The same repository, for writing. `apply` is the only way in, so Output is the list of all that may happen."""
+
+    def apply(self, output: Output, *, blobs: Path, doubt: bool = False) -> Receipt:
+        """Publish once. With `doubt` (begun before, end unknown) the forge is read first and a finished write kept."""
+
+
+class Checkouts(Protocol):
+    """Where the pristine checkout of a run comes from."""
+
+    def prepare(self, spec: RunSpec, into: Path) -> Path:
+        """A folder at `spec.revision`: one that is there already, or a new one below `into`."""
+
+
+class Store(Protocol):
+    """What happened, kept so that a crash loses nothing."""
+
+    def open(self, event: Event) -> Run:
+        """The run of this event: the one that is there, or a new one."""
+
+    def save(self, run: Run) -> Run:
+        """Keep it, atomically, with a new `updated_at`."""
+
+    def load(self, run_id: str) -> Run | None:
+        """A run by its id or a unique beginning of it."""
+
+    def list(self, *, limit: int = 100) -> tuple[Run, ...]:
+        """Newest first."""
+
+    def folder(self, run_id: str) -> Path:
+        """The folder for a run's artifacts; it exists."""
+
+
+class Observer(Protocol):
+    """Who watches. Its errors are logged and dropped."""
+
+    def notify(self, progress: Progress) -> None: ...

@@ -1,0 +1,104 @@
+"""Environment variables -> one frozen Settings, read once at the door. The operator's word, not the repository's.
+
+Every field can be set as SANDPIPER_<FIELD>; the Action's inputs are the same names with dashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+
+from bot.errors import ConfigurationError
+from bot.types.value import Value
+
+PREFIX = "SANDPIPER_"
+FALLBACKS = {"token": "GITHUB_TOKEN", "api_url": "GITHUB_API_URL", "server_url": "GITHUB_SERVER_URL"}
+"""Variables that GitHub's runner sets, used where ours is not set."""
+
+
+class Settings(Value):
+    """What the operator decides."""
+
+    token: SecretStr | None = None
+    """GitHub token: the job's own, a personal one, or an installation's."""
+    api_url: str | None = None
+    """Address of GitHub's REST API; the public one if None, a GitHub Enterprise Server's otherwise."""
+    server_url: str | None = None
+    """Address of GitHub's pages and of git over HTTPS; derived like `api_url`."""
+    model: str | None = None
+    """Model in litellm's notation (`provider/name`); chosen by which provider's key is set if None."""
+    model_key: SecretStr | None = None
+    """Key of the model's provider; the provider's own variable (ANTHROPIC_API_KEY, ...) if None."""
+    model_url: str | None = None
+    """Address of an OpenAI-compatible server, for models that run elsewhere."""
+    models: tuple[str, ...] = ()
+    """Further models that a repository's policy may choose."""
+    phrase: str = Field(default="/bot", min_length=2, max_length=40, pattern=r"^[/@][A-Za-z0-9][A-Za-z0-9_-]*$")
+    """Word that starts a command."""
+    label_prefix: str = Field(default="bot:", min_length=1, max_length=20)
+    """Beginning of labels that start a task."""
+    policy: str = ".github/bot.yml"
+    """Path of the repository's policy, read from the default branch only."""
+    sandbox: str = "docker"
+    """Sandbox provider."""
+    image: str = "host"
+    """Image of sandboxes for tasks that name none."""
+    images: tuple[str, ...] = ()
+    """Further images that a repository's policy may choose; `*` for any."""
+    runtimes: tuple[str, ...] = ("builtin", "command", "triage")
+    """Runtimes that a repository's policy may choose."""
+    trusted_bots: tuple[int, ...] = ()
+    """Numeric ids of bot accounts that may start tasks like people."""
+    max_minutes: float = Field(default=60, gt=0, le=360)
+    """Ceiling for a run's wall clock, in minutes, whatever policy says."""
+    max_steps: int = Field(default=100, ge=1, le=1000)
+    """Ceiling for calls of the model in a run."""
+    max_usd: float = Field(default=5.0, ge=0, le=1000)
+    """Ceiling for the price of a run, in US dollars."""
+    max_memory_mb: int = Field(default=8192, ge=64)
+    """Ceiling for a sandbox's memory, in MiB."""
+    state: Path = Path(".sandpiper")
+    """Folder for runs and their artifacts."""
+    dry_run: bool = False
+    """Do everything but write to the forge."""
+
+    @field_validator("models", "images", "runtimes", "trusted_bots", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """Variables and Action inputs are text: a list is words between commas or spaces."""
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def load_settings(environ: Mapping[str, str], **overrides: Any) -> Settings:
+    """Settings from variables, then `overrides` that are not None. Raises ConfigurationError naming the variable."""
+    values: dict[str, Any] = {"state": _default_state(environ)}
+    for name in Settings.model_fields:
+        for variable in (PREFIX + name.upper(), FALLBACKS.get(name, "")):
+            text = environ.get(variable, "").strip()
+            if text:
+                values[name] = text
+                break
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0])
+        raise ConfigurationError(
+            "invalid_setting", f"{PREFIX}{name.upper()}: {first['msg']}", hint=_describe(name)
+        ) from None
+
+
+def _default_state(environ: Mapping[str, str]) -> Path:
+    if temp := environ.get("RUNNER_TEMP"):
+        return Path(temp) / "sandpiper"
+    home = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME", ".")) / ".local" / "state")
+    return Path(home) / "sandpiper"
+
+
+def _describe(name: str) -> str:
+    field = Settings.model_fields.get(name)
+    return (field.description or "") if field else ""

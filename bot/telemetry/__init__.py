@@ -1,0 +1,1 @@
+"""Who sees: logs and displays."""

@@ -1,0 +1,1 @@
+"""What does this event deserve: gate, policy, rules, assessment."""

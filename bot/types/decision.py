@@ -1,0 +1,60 @@
+"""What an event deserves: ignore, refuse, answer, or go; each with its reason."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bot.types.output import Output
+from bot.types.task import RunSpec
+from bot.types.value import Value
+
+
+class Ignore(Value):
+    """Nothing to do, and nobody is told but the log."""
+
+    kind: Literal["ignore"] = "ignore"
+    code: str
+    """Stable word for the reason, for instance `edited_comment`."""
+    reason: str
+    """The reason in a sentence."""
+
+
+class Refuse(Value):
+    """Somebody asked and is not served."""
+
+    kind: Literal["refuse"] = "refuse"
+    code: str
+    """Stable word for the reason, for instance `permission`."""
+    reason: str
+    """The reason in a sentence, fit to be shown to the person."""
+    speak: bool = False
+    """Whether a comment may say so (at most one for each person, subject and day)."""
+
+
+class Answer(Value):
+    """Something that needs no sandbox: help, status, stop, triage."""
+
+    kind: Literal["answer"] = "answer"
+    code: str
+    """What is answered: help, status, stop, triage, unknown_command."""
+    reason: str
+    """Why, in a sentence."""
+    outputs: tuple[Output, ...]
+    """What to publish."""
+
+
+class Go(Value):
+    """A run starts."""
+
+    kind: Literal["run"] = "run"
+    code: str = "accepted"
+    """Stable word."""
+    reason: str
+    """Why it may start, in a sentence."""
+    spec: RunSpec
+    """The run."""
+
+
+Decision = Annotated[Ignore | Refuse | Answer | Go, Field(discriminator="kind")]

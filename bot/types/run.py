@@ -1,0 +1,56 @@
+"""The record of one run, stage by stage, and the news it sends on its way."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import AwareDatetime, Field
+
+from bot.types.decision import Decision
+from bot.types.event import Event
+from bot.types.output import Receipt
+from bot.types.result import Failure, RunResult
+from bot.types.value import Conclusion, RunId, Status, Value
+
+
+class Run(Value):
+    """Everything known about one run; each stage leaves its value here, so a crash resumes after the last one."""
+
+    run_id: RunId
+    """Derived from the event's identity."""
+    event: Event
+    """What started it."""
+    status: Status = "queued"
+    """How far it is."""
+    decision: Decision | None = None
+    """What was decided."""
+    result: RunResult | None = None
+    """What came out."""
+    intents: tuple[str, ...] = ()
+    """Keys of outputs that were begun: one without a receipt is in doubt and read back first."""
+    receipts: tuple[Receipt, ...] = ()
+    """What was published."""
+    conclusion: Conclusion | None = None
+    """How it ended; set exactly when `status` is completed."""
+    failure: Failure | None = None
+    """Why it ended badly."""
+    created_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+    """When it was opened."""
+    updated_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+    """When it was last saved."""
+
+    def receipt(self, kind: str) -> Receipt | None:
+        """The newest receipt of that kind."""
+        return next((each for each in reversed(self.receipts) if each.kind == kind), None)
+
+
+class Progress(Value):
+    """One line of news for whoever watches."""
+
+    stage: Literal["event", "decide", "announce", "checkout", "sandbox", "work", "collect", "publish", "done"]
+    """Which part of the story."""
+    text: str
+    """What happens."""
+    detail: str = ""
+    """More of it, possibly several lines; untrusted."""
