@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -12,6 +13,12 @@ from bot.types.event import Event
 from bot.types.output import Receipt
 from bot.types.result import Failure, RunResult
 from bot.types.value import Conclusion, RunId, Status, Value
+
+
+def run_id_of(event: Event) -> RunId:
+    """The id of the run that this event starts: the same for every delivery of it, on every machine."""
+    identity = f"{event.repository.full_name.lower()}\n{event.id}"
+    return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class Run(Value):
