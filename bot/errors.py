@@ -18,11 +18,18 @@ SandpiperError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import ClassVar, Literal
 
 from bot.types.result import Failure
 from bot.types.value import Value
+
+
+BLAME: Mapping[int, Literal["task", "caller", "provider", "person"]] = MappingProxyType(
+    {1: "task", 2: "caller", 3: "provider", 130: "person"}
+)
+"""Exit code -> by whose doing."""
 
 
 class SandpiperError(Exception):
@@ -41,7 +48,7 @@ class SandpiperError(Exception):
 
     def failure(self) -> Failure:
         """The error as a value."""
-        return Failure(code=self.code, message=self.message, hint=self.hint)
+        return Failure(code=self.code, message=self.message, hint=self.hint, blame=BLAME[self.exit_code])
 
 
 class CallerError(SandpiperError):

@@ -78,6 +78,8 @@ class Failure(Value):
     """What is wrong."""
     hint: str = ""
     """How to mend it."""
+    blame: Literal["task", "caller", "provider", "person"] = "task"
+    """By whose doing: the work itself, who asked or configured, a service, somebody who stopped it."""
 
 
 class Outcome(Value):

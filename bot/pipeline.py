@@ -1,0 +1,388 @@
+"""An event -> a completed run: decide, execute, publish. The whole story, one function for each part.
+
+Every stage leaves its value on the run in the store, so calling `handle` again after a crash goes on after the last
+finished stage, and calling it again after the end does nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bot.errors import Cancelled as CancelledError
+from bot.errors import ForgeError, SandpiperError
+from bot.forge.guard import hold_reasons, text_reasons
+from bot.forge.render import announce, proposals, refusal, status_note
+from bot.marks import Mark, read_mark, run_marker
+from bot.protocols import (
+    LLM,
+    AgentRuntime,
+    Cancelled,
+    Checkouts,
+    ForgeReader,
+    ForgeWriter,
+    Observer,
+    Sandbox,
+    SandboxProvider,
+    Store,
+)
+from bot.redaction import redact
+from bot.settings import Settings
+from bot.stop import watch_for_stop
+from bot.store.artifacts import write_artifacts
+from bot.store.diff import with_counts
+from bot.triage.decide import decide
+from bot.types.decision import Answer, Go, Refuse
+from bot.types.event import Event
+from bot.types.output import Output
+from bot.types.result import Failure, Outcome, RunResult
+from bot.types.run import Progress, Run
+from bot.types.sandbox import Changes, Template
+from bot.types.task import RunSpec
+from bot.types.value import PERMISSIONS, Conclusion
+
+EXIT_CODES = {"task": 1, "caller": 2, "provider": 3, "person": 130}
+"""By whose doing a run failed -> the process's exit code."""
+
+
+@dataclass(frozen=True)
+class Deps:
+    """The adapters that one run uses, chosen by bot.wiring."""
+
+    settings: Settings
+    reader: ForgeReader
+    writer: ForgeWriter
+    store: Store
+    sandboxes: SandboxProvider
+    runtime: Callable[[RunSpec], AgentRuntime]
+    model: Callable[[str | None], LLM] | None
+    checkouts: Checkouts
+    watch: Observer
+    cancelled: Cancelled
+    secrets: tuple[str, ...] = ()
+
+
+def handle(event: Event, deps: Deps) -> Run:
+    """The whole story. A run that is completed already is returned as it is; errors become its true ending."""
+    run = deps.store.open(event)
+    if _is_settled(run, event):
+        return run
+    if run.status == "completed":
+        run = _reopen(run, event, deps)
+    with _true_ending(run.run_id, deps):
+        run = _decided(run, deps)
+        if not isinstance(run.decision, Go):
+            return _answered(run, deps)
+        if finished := _finished_elsewhere(run, run.decision.spec, deps):
+            return finished
+        if run.result is None:
+            run = _announced(run, run.decision.spec, deps)
+        return publish(_executed(run, run.decision.spec, deps), deps)
+    return _reload(run.run_id, deps)
+
+
+def propose(event: Event, deps: Deps) -> Run:
+    """Decide and execute without a write to the forge: the first job of two, holding no write token."""
+    run = deps.store.open(event)
+    if _is_settled(run, event):
+        return run
+    with _true_ending(run.run_id, deps, speak=False):
+        run = _decided(run, deps)
+        return _executed(run, run.decision.spec, deps) if isinstance(run.decision, Go) else run
+    return _reload(run.run_id, deps)
+
+
+def publish(run: Run, deps: Deps) -> Run:
+    """Write to the forge what the result deserves, each output once; the status comment comes last and is true."""
+    if not isinstance(run.decision, Go) or run.result is None:
+        return _answered(run, deps)
+    spec, result = run.decision.spec, _held_back(run.decision.spec, run.result, deps)
+    _tell(deps, "publish", f"publishing as {deps.reader.viewer().login}")
+    for output in proposals(spec, result, settings=deps.settings):
+        run = _put(run, output, deps)
+    conclusion = result.conclusion
+    note = status_note(
+        spec,
+        result,
+        run.receipts,
+        status="completed",
+        conclusion=conclusion,
+        failure=result.failure,
+        settings=deps.settings,
+    )
+    if note is not None:
+        run = _put(run, note, deps)
+    return _complete(run, conclusion, result.failure, deps)
+
+
+def finalise(run: Run, deps: Deps, failure: Failure, conclusion: Conclusion = "failure") -> Run:
+    """End a run that can't go on, in the store and in its status comment, whatever state it is in."""
+    if run.status == "completed":
+        return run
+    run = _complete(run, conclusion, failure, deps)
+    if isinstance(run.decision, Go) and _was_announced(run):
+        note = status_note(
+            run.decision.spec,
+            run.result,
+            run.receipts,
+            status="completed",
+            conclusion=conclusion,
+            failure=failure,
+            settings=deps.settings,
+        )
+        if note is not None:
+            with contextlib.suppress(ForgeError):
+                run = _put(run, note, deps)
+    return run
+
+
+def exit_code(run: Run) -> int:
+    """0 success, 1 the task failed, 2 the caller's mistake, 3 a provider failed, 130 cancelled."""
+    if run.conclusion == "cancelled":
+        return EXIT_CODES["person"]
+    if run.conclusion in ("failure", "timed_out"):
+        return EXIT_CODES[run.failure.blame if run.failure else "task"]
+    return 0
+
+
+# --- decide -----------------------------------------------------------------------------------------------------
+
+
+def _is_settled(run: Run, event: Event) -> bool:
+    """A second delivery does nothing; a person who starts a failed event again (a higher attempt) is served."""
+    return run.status == "completed" and (event.attempt <= run.event.attempt or run.conclusion == "success")
+
+
+def _reopen(run: Run, event: Event, deps: Deps) -> Run:
+    return deps.store.save(Run(run_id=run.run_id, event=event, created_at=run.created_at))
+
+
+def _decided(run: Run, deps: Deps) -> Run:
+    if run.decision is not None:
+        return run
+    _tell(deps, "event", f"{run.event.name} {run.event.action}".strip() + f" by {run.event.actor.login}")
+    decision = decide(run.event, reader=deps.reader, settings=deps.settings, model=deps.model)
+    _tell(deps, "decide", f"{decision.kind}: {decision.reason}")
+    status = "in_progress" if isinstance(decision, Go) else "queued"
+    return deps.store.save(run.changed(decision=decision, status=status))
+
+
+def _answered(run: Run, deps: Deps) -> Run:
+    """Publish what needs no sandbox: an answer, or a polite refusal; nothing where the event is ignored."""
+    outputs: tuple[Output, ...] = ()
+    if isinstance(run.decision, Answer):
+        outputs = run.decision.outputs
+    elif isinstance(run.decision, Refuse):
+        outputs = refusal(run.event, run.decision, day=_now().date().isoformat())
+    for output in outputs:
+        run = _put(run, output, deps)
+    refused = isinstance(run.decision, Refuse)
+    failure = Failure(code=run.decision.code, message=run.decision.reason, blame="caller") if refused else None
+    return _complete(run, "success" if isinstance(run.decision, Answer) else "skipped", failure, deps)
+
+
+def _finished_elsewhere(run: Run, spec: RunSpec, deps: Deps) -> Run | None:
+    """On a machine without this run's history the status comment tells whether another delivery has served it."""
+    if spec.subject is None or run.intents:
+        return None
+    viewer, marker = deps.reader.viewer().id, run_marker(spec.run_id)
+    for comment in reversed(deps.reader.comments(spec.subject.number)):
+        mark = read_mark(comment.body) if comment.author.id == viewer and marker in comment.body else None
+        if mark is not None:
+            return _taken(run, spec, mark, comment.updated_at, deps)
+    return None
+
+
+def _taken(run: Run, spec: RunSpec, mark: Mark, touched_at: str, deps: Deps) -> Run | None:
+    served = mark.status == "completed" and (mark.attempt >= run.event.attempt or mark.conclusion == "success")
+    deadline = timedelta(minutes=spec.task.limits.minutes + 5)
+    under_way = mark.status != "completed" and mark.attempt >= run.event.attempt
+    if not served and not (under_way and touched_at and datetime.fromisoformat(touched_at) + deadline > _now()):
+        return None
+    _tell(deps, "done", f"run {run.run_id} is {mark.status} already: nothing to do")
+    return _complete(run, "skipped", None, deps)
+
+
+def _announced(run: Run, spec: RunSpec, deps: Deps) -> Run:
+    for output in announce(run.event, spec, settings=deps.settings):
+        run = _put(run, output, deps)
+    _tell(deps, "announce", f"run {run.run_id}: task {spec.task.name} for {spec.requester.login}")
+    return run
+
+
+# --- execute ----------------------------------------------------------------------------------------------------
+
+
+def _executed(run: Run, spec: RunSpec, deps: Deps) -> Run:
+    if run.result is not None:
+        return run
+    return deps.store.save(run.changed(result=execute(run, spec, deps)))
+
+
+def execute(run: Run, spec: RunSpec, deps: Deps) -> RunResult:
+    """Do the task in a sandbox and read back what it changed. Raises when a provider fails or a person cancels."""
+    started = time.monotonic()
+    folder = deps.store.folder(spec.run_id)
+    blobs = folder / "blobs"
+    cancelled = watch_for_stop(spec, deps.reader, deps.cancelled, since=run.created_at.isoformat(timespec="seconds"))
+    with _sandbox(spec, folder, deps) as sandbox:
+        _tell(deps, "work", f"{spec.task.name} with the {spec.task.runtime} runtime")
+        outcome = deps.runtime(spec).run(spec, sandbox, watch=deps.watch, cancelled=cancelled)
+        if cancelled():
+            raise CancelledError("cancelled", "a person stopped the run")
+        _tell(deps, "collect", "reading what changed")
+        changes = with_counts(sandbox.collect(blobs), blobs)
+    outcome, held = _cleaned(spec, outcome, changes, blobs, deps)
+    result = _result(outcome, changes, held, time.monotonic() - started)
+    return result.changed(artifacts=write_artifacts(folder, spec, result, outcome, deps.secrets))
+
+
+@contextlib.contextmanager
+def _sandbox(spec: RunSpec, folder: Path, deps: Deps) -> Iterator[Sandbox]:
+    """A sandbox over the pinned checkout, gone when the block is left, however it is left."""
+    deps.sandboxes.sweep(spec.run_id)
+    _tell(deps, "checkout", f"{spec.revision.ref} at {spec.revision.sha[:12]}")
+    checkout = deps.checkouts.prepare(spec, folder / "checkout")
+    template = Template(
+        image=spec.task.image or deps.settings.image,
+        run_id=spec.run_id,
+        checkout=str(checkout),
+        env=spec.task.env,
+        limits=spec.task.limits,
+    )
+    _tell(deps, "sandbox", f"starting a container from {template.image!r}: no network, no secrets")
+    sandbox = deps.sandboxes.create(template)
+    try:
+        yield sandbox
+    finally:
+        sandbox.close()
+
+
+def _cleaned(
+    spec: RunSpec, outcome: Outcome, changes: Changes, blobs: Path, deps: Deps
+) -> tuple[Outcome, tuple[str, ...]]:
+    """The outcome without a secret in any text, and the reasons why a human must look before it is published."""
+    held = (
+        *hold_reasons(spec, changes, blobs, deps.secrets),
+        *text_reasons(f"{outcome.title}\n{outcome.summary}", deps.secrets),
+    )
+    reports = tuple(
+        each.changed(output=redact(each.output, deps.secrets), argv=tuple(redact(a, deps.secrets) for a in each.argv))
+        for each in outcome.reports
+    )
+    annotations = tuple(
+        each.changed(message=redact(each.message, deps.secrets), title=redact(each.title, deps.secrets))
+        for each in outcome.annotations
+    )
+    clean = outcome.changed(
+        title=redact(outcome.title, deps.secrets),
+        summary=redact(outcome.summary, deps.secrets),
+        reports=reports,
+        annotations=annotations,
+    )
+    return clean, held
+
+
+def _result(outcome: Outcome, changes: Changes, held: tuple[str, ...], seconds: float) -> RunResult:
+    done_well = outcome.conclusion in ("success", "neutral")
+    return RunResult(
+        conclusion="action_required" if held and done_well else outcome.conclusion,
+        title=outcome.title,
+        summary=outcome.summary,
+        changes=changes,
+        reports=outcome.reports,
+        annotations=outcome.annotations,
+        usage=outcome.usage,
+        seconds=round(seconds, 3),
+        failure=outcome.failure,
+        held=held,
+        structured_output=outcome.structured_output,
+    )
+
+
+# --- publish ----------------------------------------------------------------------------------------------------
+
+
+def _held_back(spec: RunSpec, result: RunResult, deps: Deps) -> RunResult:
+    """The result, held where the world moved since the gate: permission withdrawn, subject gone or locked."""
+    reasons: list[str] = []
+    if spec.trust == "writer" and result.changes.files:
+        level = deps.reader.permission(spec.requester.login)
+        if PERMISSIONS.index(level) < PERMISSIONS.index(spec.task.permission):
+            reasons.append(f"{spec.requester.login} no longer has the permission {spec.task.permission!r}")
+    if not reasons:
+        return result
+    return result.changed(held=(*result.held, *reasons), conclusion="action_required")
+
+
+def _put(run: Run, output: Output, deps: Deps) -> Run:
+    """Publish one output: journal the intent, write, keep the receipt. One that has a receipt is left alone."""
+    if any(receipt.key == output.key for receipt in run.receipts):
+        return run
+    doubt = output.key in run.intents
+    if not doubt:
+        run = deps.store.save(run.changed(intents=(*run.intents, output.key)))
+    receipt = deps.writer.apply(output, blobs=deps.store.folder(run.run_id) / "blobs", doubt=doubt)
+    if receipt.url:
+        _tell(deps, "publish", f"{output.kind}: {receipt.url}")
+    return deps.store.save(run.changed(receipts=(*run.receipts, receipt)))
+
+
+def _was_announced(run: Run) -> bool:
+    return any(receipt.kind == "note" for receipt in run.receipts) or bool(run.intents)
+
+
+def _complete(run: Run, conclusion: Conclusion, failure: Failure | None, deps: Deps) -> Run:
+    run = deps.store.save(run.changed(status="completed", conclusion=conclusion, failure=failure))
+    _tell(deps, "done", f"run {run.run_id}: {conclusion}" + (f" ({failure.code})" if failure else ""))
+    return run
+
+
+# --- endings ----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _true_ending(run_id: str, deps: Deps, *, speak: bool = True) -> Iterator[None]:
+    """Turn an error into the run's ending. A defect of ours (any other exception) is recorded, then raised."""
+    try:
+        yield
+    except CancelledError as error:
+        _end(run_id, deps, error.failure(), "cancelled", speak)
+    except SandpiperError as error:
+        _end(run_id, deps, error.failure(), "failure", speak)
+    except KeyboardInterrupt:
+        _end(run_id, deps, Failure(code="interrupted", message="interrupted", blame="person"), "cancelled", speak)
+        raise
+    except Exception as error:
+        # A defect must not leave "in progress" behind for ever; it is raised again for whoever can mend it.
+        message = f"a defect in the bot: {type(error).__name__}"
+        _end(run_id, deps, Failure(code="internal_error", message=message, blame="provider"), "failure", speak)
+        raise
+
+
+def _end(run_id: str, deps: Deps, failure: Failure, conclusion: Conclusion, speak: bool) -> None:
+    run = _reload(run_id, deps)
+    clean = failure.changed(message=redact(failure.message, deps.secrets))
+    if speak:
+        finalise(run, deps, clean, conclusion)
+    elif run.status != "completed":
+        _complete(run, conclusion, clean, deps)
+
+
+def _reload(run_id: str, deps: Deps) -> Run:
+    run = deps.store.load(run_id)
+    if run is None:
+        raise SandpiperError("run_lost", f"the record of run {run_id} is gone", hint="look at the state folder")
+    return run
+
+
+def _tell(deps: Deps, stage: str, text: str) -> None:
+    deps.watch.notify(Progress.model_validate({"stage": stage, "text": redact(text, deps.secrets)}))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,48 @@
+"""A signal or a `/bot stop` comment -> one cheap question that the running work asks: was it cancelled?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from bot.errors import ForgeError
+from bot.marks import has_marker, stop_marker
+from bot.protocols import Cancelled, ForgeReader
+from bot.types.task import RunSpec
+
+POLL_SECONDS = 15.0
+"""A stop takes effect within this time, and an hour of work costs 240 reads of the forge at the most."""
+
+
+def watch_for_stop(
+    spec: RunSpec,
+    reader: ForgeReader,
+    signalled: Cancelled,
+    *,
+    since: str,
+    clock: Callable[[], float] = time.monotonic,
+) -> Cancelled:
+    """True after a signal, or once a comment of our own account carries this run's stop marker.
+
+    `since` is the ISO time of the run's start: older comments can't stop it. A forge that does not answer
+    does not stop the work.
+    """
+    if spec.subject is None:
+        return signalled
+    number, viewer, marker = spec.subject.number, reader.viewer().id, stop_marker(spec.run_id)
+    asked_at, stopped = clock(), False
+
+    def cancelled() -> bool:
+        nonlocal asked_at, stopped
+        if stopped or signalled():
+            return True
+        if clock() - asked_at >= POLL_SECONDS:
+            asked_at = clock()
+            try:
+                comments = reader.comments(number, since=since)
+            except ForgeError:
+                return False
+            stopped = any(each.author.id == viewer and has_marker(each.body, marker) for each in comments)
+        return stopped
+
+    return cancelled
