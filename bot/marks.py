@@ -1,0 +1,101 @@
+"""Identities and states -> hidden first lines of comments, and back.
+
+GitHub has no field in which a bot could keep its own data on a comment. An HTML comment in the leading lines is
+invisible to people and comes back with the body, so it serves as the key of a comment and as the memory of a run.
+Anybody can write such a line: it counts only in comments whose author id is our own account's.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Annotated
+from urllib.parse import quote
+
+from pydantic import Field, StringConstraints, ValidationError
+
+from bot.types.value import Conclusion, RunId, Status, Value
+
+LEADING_LINES = 4
+"""Only so many lines at the top may be ours; a quotation of an old comment further down is not read."""
+
+_STATE = re.compile(r"<!-- sandpiper:state=([A-Za-z0-9_-]{1,20000}) -->")
+
+
+class Mark(Value):
+    """State of a run, hidden in the second line of its status comment."""
+
+    run: RunId
+    """The run."""
+    task: str
+    """Name of its task."""
+    status: Status
+    """How far it is."""
+    conclusion: Conclusion | None = None
+    """How it ended, None before the end."""
+    attempt: int = Field(default=1, ge=1)
+    """How often this was started."""
+    requester: int
+    """Numeric id of the account that asked."""
+    instructions: Annotated[str, StringConstraints(max_length=2000)] = ""
+    """What was asked for in free text, so that `retry` can ask for the same."""
+
+
+def marker(kind: str, value: str) -> str:
+    """The hidden line for one thing; characters that could end an HTML comment are percent-encoded."""
+    return f"<!-- sandpiper:{quote(kind, safe='')}={quote(value, safe=':.,@/')} -->"
+
+
+def run_marker(run_id: str) -> str:
+    """First line of a run's status comment."""
+    return marker("run", run_id)
+
+
+def stop_marker(run_id: str) -> str:
+    """First line of the comment with which `/bot stop` asks a running process to stop."""
+    return marker("stop", run_id)
+
+
+def refusal_marker(actor_id: int, day: str) -> str:
+    """First line of a refusal: at most one for each account, subject and day (an ISO date)."""
+    return marker("refusal", f"{actor_id}:{day}")
+
+
+def help_marker(event_id: str) -> str:
+    """First line of the answer to one question, so that a second delivery of it edits the answer."""
+    return marker("help", event_id)
+
+
+def has_marker(body: str, wanted: str) -> bool:
+    """Whether one of the leading hidden lines is that marker."""
+    return wanted in _leading(body)
+
+
+def state_line(mark: Mark) -> str:
+    """The hidden line that keeps a run's state."""
+    data = base64.urlsafe_b64encode(mark.model_dump_json().encode()).decode().rstrip("=")
+    return f"<!-- sandpiper:state={data} -->"
+
+
+def read_mark(body: str) -> Mark | None:
+    """The state in the leading hidden lines, None where there is none or it is damaged."""
+    for line in _leading(body):
+        if found := _STATE.fullmatch(line):
+            data = found[1] + "=" * (-len(found[1]) % 4)
+            try:
+                return Mark.model_validate_json(base64.urlsafe_b64decode(data))
+            except (ValidationError, binascii.Error, ValueError):
+                return None
+    return None
+
+
+def _leading(body: str) -> list[str]:
+    """The hidden lines at the very top; GitHub's forms send CRLF."""
+    lines: list[str] = []
+    for line in body.split("\n", LEADING_LINES)[:LEADING_LINES]:
+        line = line.strip()
+        if not line.startswith("<!--"):
+            break
+        lines.append(line)
+    return lines
