@@ -9,7 +9,7 @@ from pathlib import Path
 from bot.forge.checkout import GitCheckouts
 from bot.forge.client import open_forge
 from bot.forge.dry import DryRunWriter
-from bot.forge.local import open_local
+from bot.forge.local_writer import open_local
 from bot.llm.chat import choose_model, open_model
 from bot.pipeline import Deps
 from bot.plugins import load_adapter
@@ -46,7 +46,7 @@ def wire(
         sandboxes=load_adapter("sandboxes", settings.sandbox)(settings.state / "sandboxes"),
         runtime=partial(_runtime, partial(_model, settings, dict(environ))),
         model=model,
-        checkouts=GitCheckouts(settings, local or checkout),
+        checkouts=GitCheckouts(settings, local / "repository.git" if local else checkout),
         watch=watch,
         cancelled=cancelled,
         secrets=secrets_of(environ, settings),
