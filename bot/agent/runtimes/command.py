@@ -1,0 +1,105 @@
+"""The runtime without a model: a task's own commands, verified before and after."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from bot.agent.detect import Purpose, detect
+from bot.agent.limits import Clock, Deadline, time_limit
+from bot.agent.verify import compare, describe_ending, failure_of, run_commands
+from bot.protocols import Cancelled, Observer, Sandbox
+from bot.types.result import CommandReport, Failure, Outcome
+from bot.types.task import RunSpec, Task
+from bot.types.value import Argv, Phase
+
+PURPOSES: dict[str, Purpose] = {"test": "test", "lint": "lint"}
+"""Tasks that find their commands by looking at the checkout."""
+NO_COMMANDS_HINT = "Put `commands` for the task into `.github/bot.yml`, each a list of program and arguments."
+
+
+class CommandRuntime:
+    """Runs setup, verify, commands, verify; needs no model. Implements AgentRuntime."""
+
+    def __init__(self, *, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+
+    def run(self, spec: RunSpec, sandbox: Sandbox, *, watch: Observer, cancelled: Cancelled) -> Outcome:
+        """Do the task. Raises SandboxError, Cancelled."""
+        task = spec.task
+        deadline = Deadline.after(task.limits.minutes, self._clock)
+        commands = commands_of(task, sandbox)
+        if not commands:
+            return _no_commands(task)
+        reports: list[CommandReport] = []
+
+        def phase(name: Phase, argvs: Sequence[Argv]) -> tuple[CommandReport, ...]:
+            done = run_commands(
+                sandbox, name, argvs, limits=task.limits, deadline=deadline, watch=watch, cancelled=cancelled
+            )
+            reports.extend(done)
+            return done
+
+        if any(not report.ok for report in phase("setup", task.setup)):
+            return _failed(task, reports, deadline)
+        before = phase("before", task.verify)
+        done = phase("task", commands)
+        if deadline.passed() or len(done) < len(commands) or not done[-1].ok:
+            return _failed(task, reports, deadline)
+        after = phase("after", task.verify)
+        if deadline.passed() and len(after) < len(task.verify):
+            return _failed(task, reports, deadline)
+        return _finished(task, reports, before, after)
+
+
+def commands_of(task: Task, sandbox: Sandbox) -> tuple[Argv, ...]:
+    """The task's commands; for `test` and `lint` without any those that fit the checkout."""
+    purpose = PURPOSES.get(task.name)
+    return task.commands or (detect(sandbox, purpose) if purpose else ())
+
+
+def _finished(
+    task: Task, reports: Sequence[CommandReport], before: Sequence[CommandReport], after: Sequence[CommandReport]
+) -> Outcome:
+    conclusion, sentence = compare(before, after)
+    failure = None
+    if conclusion == "failure":
+        hint = "The output of the commands is in the report."
+        failure = Failure(code="verification_failed", message=sentence, hint=hint)
+    return Outcome(
+        conclusion=conclusion,
+        title=_title(task),
+        summary="\n\n".join(part for part in (_list(reports), sentence) if part),
+        reports=tuple(reports),
+        failure=failure,
+    )
+
+
+def _failed(task: Task, reports: Sequence[CommandReport], deadline: Deadline) -> Outcome:
+    last = reports[-1] if reports else None
+    if deadline.passed():
+        ended = time_limit(task.limits.minutes)
+        conclusion, failure = ended.conclusion, ended.failure
+    else:
+        assert last is not None  # noqa: S101 - nothing but a command that ran can have failed
+        conclusion, failure = ("timed_out" if last.ending == "timed_out" else "failure"), failure_of(last)
+    return Outcome(
+        conclusion=conclusion, title=_title(task), summary=_list(reports), reports=tuple(reports), failure=failure
+    )
+
+
+def _no_commands(task: Task) -> Outcome:
+    looked = " and nothing in the checkout tells which ones fit" if task.name in PURPOSES else ""
+    failure = Failure(
+        code="no_commands", message=f"The task `{task.name}` has no commands{looked}.", hint=NO_COMMANDS_HINT
+    )
+    return Outcome(conclusion="failure", title=_title(task), summary=failure.message, failure=failure)
+
+
+def _title(task: Task) -> str:
+    return task.description.strip() or f"Commands of the task {task.name}"
+
+
+def _list(reports: Sequence[CommandReport]) -> str:
+    done = [report for report in reports if report.phase in ("setup", "task")]
+    return "\n".join(f"- `{' '.join(report.argv)}`: {describe_ending(report)}" for report in done)
