@@ -24,7 +24,7 @@ Moment = Literal["opened", "reopened", "edited", "synchronize", "ready_for_revie
 def _command(value: Any) -> Any:
     """A command in text form is split like a shell would, but no shell ever reads it."""
     if not isinstance(value, str):
-        return value
+        return tuple(value) if isinstance(value, list) else value
     try:
         words = shlex.split(value)
     except ValueError as error:
@@ -38,7 +38,7 @@ def _command(value: Any) -> Any:
 
 
 def _one_or_more(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 Line = Annotated[str, StringConstraints(max_length=1_000, pattern=r"^[^\x00\n]*$")]

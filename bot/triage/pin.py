@@ -1,0 +1,90 @@
+"""An accepted task -> RunSpec: every moving thing is read once and pinned, so that later changes change nothing."""
+
+from bot.protocols import ForgeReader
+from bot.triage.policy_shape import Policy
+from bot.types.decision import Refuse
+from bot.types.event import Comment, Commented, Dispatched, Event, Revision, Subject
+from bot.types.run import run_id_of
+from bot.types.task import RunSpec, Task
+from bot.types.value import Trust
+
+CONVENTIONS_BYTES = 32 * 1024
+DISCUSSION_COMMENTS = 30
+COMMENT_CHARACTERS = 4_000
+DISCUSSION_CHARACTERS = 40_000
+INSTRUCTION_CHARACTERS = 20_000
+
+
+def pin(
+    event: Event,
+    task: Task,
+    subject: Subject | None,
+    *,
+    trust: Trust,
+    instructions: str,
+    policy: Policy,
+    reader: ForgeReader,
+) -> RunSpec | Refuse:
+    """All that a run needs, at the commits that the forge shows now."""
+    found = _revisions(event, subject, reader)
+    if found is None:
+        return Refuse(code="no_revision", reason="the branch to work on does not exist or has no commit", speak=True)
+    revision, base = found
+    return RunSpec(
+        run_id=run_id_of(event),
+        task=task,
+        repository=event.repository,
+        subject=subject,
+        revision=revision,
+        base=base,
+        requester=event.actor,
+        trust=trust,
+        instructions=instructions[:INSTRUCTION_CHARACTERS],
+        conventions=conventions(policy, event.repository.default_branch, reader),
+        discussion=discussion(event, subject, reader) if subject is not None else (),
+    )
+
+
+def _revisions(event: Event, subject: Subject | None, reader: ForgeReader) -> tuple[Revision, Revision] | None:
+    """The commit that the sandbox sees, and the branch that a pull request of ours would go to."""
+    if subject is not None and subject.pull is not None:
+        base = reader.revision(subject.pull.base.ref) or subject.pull.base
+        return subject.pull.head, base
+    wanted = event.trigger.ref if isinstance(event.trigger, Dispatched) else None
+    base_found = reader.revision(wanted or event.repository.default_branch)
+    return (base_found, base_found) if base_found else None
+
+
+def snapshot(event: Event, fresh: Subject) -> Subject:
+    """The subject as it is now, with the words that it had when somebody asked."""
+    if event.subject is None:
+        return fresh
+    return fresh.changed(title=event.subject.title, body=event.subject.body)
+
+
+def conventions(policy: Policy, branch: str, reader: ForgeReader) -> str:
+    """The repository's own rules for agents, from the default branch only: a pull request can't bring its own."""
+    for path in policy.conventions:
+        data = reader.file(path, branch)
+        if data is not None:
+            return data[:CONVENTIONS_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
+    return ""
+
+
+def discussion(event: Event, subject: Subject, reader: ForgeReader) -> tuple[Comment, ...]:
+    """What people wrote before the event and left unchanged since then, newest kept, ours left out."""
+    trigger = event.trigger.comment if isinstance(event.trigger, Commented) else None
+    until = trigger.created_at if trigger else event.subject.updated_at if event.subject else ""
+    viewer = reader.viewer().id
+    kept: list[Comment] = []
+    room = DISCUSSION_CHARACTERS
+    for comment in reversed(reader.comments(subject.number)):
+        late = bool(until) and max(comment.created_at, comment.updated_at) > until
+        if late or comment.author.id == viewer or (trigger is not None and comment.id == trigger.id):
+            continue
+        body = comment.body[:COMMENT_CHARACTERS]
+        room -= len(body)
+        if room < 0 or len(kept) == DISCUSSION_COMMENTS:
+            break
+        kept.append(comment.changed(body=body))
+    return tuple(reversed(kept))
