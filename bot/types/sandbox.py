@@ -84,6 +84,10 @@ class FileChange(Value):
     """Before; None when it was added."""
     new: Blob | None = None
     """After; None when it was deleted."""
+    added: int | None = None
+    """Lines added, None where nobody counted or it is not text."""
+    deleted: int | None = None
+    """Lines deleted, likewise."""
 
     @property
     def kind(self) -> Literal["added", "modified", "deleted"]:
