@@ -1,0 +1,265 @@
+"""Door 1: a job of GitHub Actions -> one run, told to the runner as outputs, summary, remarks and an exit code.
+
+run        the whole story in one job
+propose    everything but writing: the first of two jobs, which needs no right to write
+publish    the second of two jobs: believes the first one's result only after checking it
+finalise   the last step of a job, whatever happened: what was killed is cleared away, and its comment made true
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from bot.action_handover import adopt_result, agreed_spec, export_run, read_proposal
+from bot.action_runner import Job, annotate, commands_stopped, mask, read_job, write_outputs, write_summary
+from bot.errors import Cancelled, EventError, ProviderError, SandboxError, SandpiperError
+from bot.forge.events import load_payload, parse_event
+from bot.forge.render import proposals, step_summary
+from bot.pipeline import Deps, exit_code, finalise, handle, propose
+from bot.protocols import Cancelled as IsCancelled
+from bot.redaction import redact, secrets_of
+from bot.settings import Settings, load_settings
+from bot.telemetry.display import in_github_job, plain_observer
+from bot.triage.decide import decide
+from bot.types.decision import Go, Refuse
+from bot.types.event import Event
+from bot.types.output import Commit
+from bot.types.result import Failure, RunResult
+from bot.types.run import Run, run_id_of
+from bot.types.task import RunSpec
+from bot.wiring import wire
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What a mode works with."""
+
+    job: Job
+    event: Event
+    deps: Deps
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What the runner is told at the very end."""
+
+    code: int
+    failure: Failure | None = None
+    level: Literal["notice", "error"] = "error"
+
+
+Mode = Callable[[Visit], Run | None]
+
+
+@click.group(hidden=True)
+def action() -> None:
+    """What the GitHub Action calls; inputs arrive as variables SANDPIPER_<NAME>."""
+
+
+@action.command("run")
+def run_command() -> int:
+    """Do everything in this job."""
+    return _enter(lambda visit: handle(visit.event, visit.deps))
+
+
+@action.command("propose")
+def propose_command() -> int:
+    """Decide and work, but write nothing: the result is left for `publish`."""
+    return _enter(lambda visit: propose(visit.event, visit.deps), handover=True)
+
+
+@action.command("publish")
+@click.option("--folder", envvar="RUN_FOLDER", required=True, type=click.Path(path_type=Path))
+def publish_command(folder: Path) -> int:
+    """Check what `propose` left in FOLDER, and publish it."""
+    return _enter(lambda visit: _publish(visit, folder))
+
+
+@action.command("finalise")
+@click.option("--mode", envvar="MODE", default="run")
+@click.option("--job-status", envvar="JOB_STATUS", default="failure")
+def finalise_command(mode: str, job_status: str) -> int:
+    """End a run that was killed; nothing happens after one that ended by itself."""
+    return _enter(lambda visit: _finalise(visit, writes=mode != "propose", cancelled=job_status == "cancelled"), False)
+
+
+# --- modes ------------------------------------------------------------------------------------------------------
+
+
+def _publish(visit: Visit, folder: Path) -> Run:
+    """Put our own decision and the other job's checked result on the record; the pipeline does the rest."""
+    event, deps = visit.event, visit.deps
+    run = deps.store.open(event)
+    if run.decision is None:
+        decision = decide(event, reader=deps.reader, settings=deps.settings, model=deps.model)
+        run = run.changed(decision=decision)
+        if isinstance(decision, Go):
+            spec, result = _taken_over(decision.spec, visit, folder)
+            run = run.changed(decision=decision.changed(spec=spec), result=result, status="in_progress")
+        deps.store.save(run)
+    return handle(event, deps)
+
+
+def _taken_over(spec: RunSpec, visit: Visit, folder: Path) -> tuple[RunSpec, RunResult]:
+    """A proposal that is missing or not believed becomes a failed result, so that people are told."""
+    try:
+        proposal = read_proposal(folder)
+        if proposal is None or proposal.result is None or not isinstance(proposal.decision, Go):
+            return spec, _without_result(proposal)
+        spec = agreed_spec(spec, proposal.decision.spec, pinned=visit.job.sha)
+        target = visit.deps.store.folder(spec.run_id)
+        return spec, adopt_result(proposal.result, spec, folder, target, visit.deps.secrets)
+    except SandpiperError as error:
+        return spec, RunResult(conclusion="failure", failure=error.failure())
+
+
+def _without_result(proposal: Run | None) -> RunResult:
+    lost = Failure(
+        code="proposal_missing",
+        message="the job that does the work ended without a result",
+        hint="its log says why; start the task again",
+        blame="provider",
+    )
+    cancelled = proposal is not None and proposal.conclusion == "cancelled"
+    return RunResult(
+        conclusion="cancelled" if cancelled else "failure", failure=(proposal and proposal.failure) or lost
+    )
+
+
+def _finalise(visit: Visit, *, writes: bool, cancelled: bool) -> Run | None:
+    deps, run = visit.deps, visit.deps.store.load(run_id_of(visit.event))
+    if run is None or run.status == "completed":
+        return None
+    # An engine that is gone has no leftovers that could be removed, and the comment must be made true all the same.
+    with contextlib.suppress(SandboxError):
+        deps.sandboxes.sweep(run.run_id)
+    if not writes:
+        return None
+    failure = Failure(
+        code="job_cancelled" if cancelled else "job_died",
+        message="the job was cancelled" if cancelled else "the job ended before the run did",
+        hint="start the task again; the log of the job says what happened",
+        blame="person" if cancelled else "provider",
+    )
+    return finalise(run, deps, failure, "cancelled" if cancelled else "failure")
+
+
+# --- the door ---------------------------------------------------------------------------------------------------
+
+
+def _enter(mode: Mode, tell: bool = True, *, handover: bool = False) -> int:
+    """Read the job, do the mode, tell the runner. The one place where errors of the Action end."""
+    try:
+        job, settings = read_job(os.environ), load_settings(os.environ)
+    except SandpiperError as error:
+        return _close(Ending(error.exit_code, error.failure()), ())
+    secrets = secrets_of(os.environ, settings)
+    if in_github_job(os.environ):
+        mask(sys.stdout, secrets)
+    # Left by an exception, the block leaves commands off: what a defect prints may hold a stranger's lines.
+    with commands_stopped(sys.stdout):
+        ending = _ending(mode, job, settings, tell, handover)
+    return _close(ending, secrets)
+
+
+def _ending(mode: Mode, job: Job, settings: Settings, tell: bool, handover: bool) -> Ending:
+    try:
+        visit = _visit(job, settings, _signals())
+        run = mode(visit)
+        if run is None:
+            return Ending(0)
+        if tell:
+            _tell(run, visit, handover)
+    except SandpiperError as error:
+        return Ending(error.exit_code, error.failure())
+    except KeyboardInterrupt:
+        return Ending(Cancelled.exit_code, Cancelled("cancelled", "the job was cancelled").failure())
+    failure = run.failure or (run.result.failure if run.result else None)
+    return Ending(exit_code(run), failure, "notice" if isinstance(run.decision, Refuse) else "error")
+
+
+def _close(ending: Ending, secrets: tuple[str, ...]) -> int:
+    if ending.failure is not None:
+        text = "\n".join(part for part in (ending.failure.message, ending.failure.hint) if part)
+        annotate(sys.stdout, ending.level, f"Sandpiper: {ending.failure.code}", redact(text, secrets))
+    return ending.code
+
+
+def _visit(job: Job, settings: Settings, cancelled: IsCancelled) -> Visit:
+    try:
+        payload = load_payload(job.event_path.read_bytes())
+    except OSError as error:
+        raise EventError("payload_unreadable", f"the event's file can't be read: {error.strerror}") from None
+    event = parse_event(job.event_name, payload, settings=settings, delivery=job.run_id, attempt=job.attempt)
+    workspace = job.workspace if job.workspace and (job.workspace / ".git").exists() else None
+    deps = wire(
+        settings,
+        event.repository,
+        watch=plain_observer(sys.stdout),
+        environ=os.environ,
+        checkout=workspace,
+        cancelled=cancelled,
+    )
+    return Visit(job, event, deps)
+
+
+def _signals() -> IsCancelled:
+    """The runner sends SIGINT, after 7.5 s SIGTERM, after 2.5 s more it kills: first ask, then interrupt."""
+    asked = threading.Event()
+
+    def receive(number: int, frame: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, receive)
+    return asked.is_set
+
+
+# --- telling the runner -----------------------------------------------------------------------------------------
+
+
+def _tell(run: Run, visit: Visit, handover: bool) -> None:
+    deps, job = visit.deps, visit.job
+    try:
+        folder = export_run(
+            run, deps.store.folder(run.run_id), job.temp / "sandpiper-artifacts" / run.run_id, handover=handover
+        )
+    except OSError as error:
+        raise ProviderError("artifacts_not_written", f"artifacts can't be kept: {error.strerror}") from error
+    write_outputs(job, {**_outputs(run, deps.settings, deps.secrets), "artifacts_dir": str(folder or "")})
+    write_summary(job, redact(step_summary(run), deps.secrets))
+
+
+def _outputs(run: Run, settings: Settings, secrets: tuple[str, ...]) -> dict[str, str]:
+    """The Action's outputs; what was not made is empty."""
+    pull, note, result = run.receipt("pull"), run.receipt("note"), run.result
+    data = result.structured_output if result else None
+    return {
+        "conclusion": run.conclusion or (result.conclusion if result else "skipped"),
+        "run_id": run.run_id,
+        "branch_name": _branch(run, settings),
+        "pr_number": str(pull.id) if pull else "",
+        "pr_url": pull.url if pull else "",
+        "comment_url": note.url if note else "",
+        "cost_usd": f"{result.usage.usd:.6f}" if result else "0.000000",
+        "structured_output": "" if data is None else redact(json.dumps(data), secrets),
+    }
+
+
+def _branch(run: Run, settings: Settings) -> str:
+    """The branch of the commit that was made: a receipt holds addresses only, the output itself is made again."""
+    if run.receipt("commit") is None or run.result is None or not isinstance(run.decision, Go):
+        return ""
+    outputs = proposals(run.decision.spec, run.result, settings=settings)
+    return next((each.branch for each in outputs if isinstance(each, Commit)), "")

@@ -1,0 +1,150 @@
+"""A proposed run -> a folder for the next job, and back: what the job that may write believes of what it is handed.
+
+The job that proposes ran a model on strangers' text, so its word counts little. The publishing job decides about the
+event anew (without a model) and takes from the folder only the result: typed, its files checked against their digests,
+and judged by the guard a second time. Task, subject, branch and trust are never read from the folder.
+"""
+
+import hashlib
+import shutil
+import stat
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
+
+from bot.errors import CallerError, Conflict
+from bot.forge.guard import hold_reasons, text_reasons
+from bot.types.result import RunResult
+from bot.types.run import Run
+from bot.types.sandbox import Blob, Changes
+from bot.types.task import RunSpec
+
+RECORD = "run.json"
+RECORD_BYTES = 64_000_000
+"""A record holds at most some tens of command outputs; one that is larger is not ours."""
+
+
+def export_run(run: Run, folder: Path, into: Path, *, handover: bool) -> Path | None:
+    """Copy a run's artifacts into a fresh folder; for a handover its record and the files to commit too.
+
+    Returns None where there is nothing. A held result's files stay behind: they may hold what must not leave.
+    """
+    result = run.result
+    if result is None and not handover:
+        return None
+    shutil.rmtree(into, ignore_errors=True)
+    into.mkdir(parents=True)
+    for artifact in result.artifacts if result else ():
+        shutil.copyfile(folder / artifact.name, into / artifact.name)
+    if handover:
+        (into / RECORD).write_text(run.model_dump_json(), encoding="utf-8")
+        (into / "blobs").mkdir()
+        for blob in _blobs(result.changes) if result and not result.held else ():
+            if (folder / "blobs" / blob.digest).is_file():
+                shutil.copyfile(folder / "blobs" / blob.digest, into / "blobs" / blob.digest)
+    return into
+
+
+def read_proposal(folder: Path) -> Run | None:
+    """The record in a folder that was handed over; None when the other job left none. Raises CallerError."""
+    path = folder / RECORD
+    if not _is_regular(path):
+        return None
+    if path.stat().st_size > RECORD_BYTES:
+        raise _refused("its record is too large")
+    try:
+        return Run.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise _refused(f"its record has {error.error_count()} mistakes") from None
+
+
+def agreed_spec(ours: RunSpec, theirs: RunSpec, *, pinned: str) -> RunSpec:
+    """Our own specification, at the commit that the work was done on.
+
+    `pinned` is the commit that GitHub gave to both jobs: the branch may have moved on since. Raises CallerError when
+    the other job did something else than what is asked, Conflict when it worked on a commit that is neither.
+    """
+    if _question(ours) != _question(theirs):
+        raise _refused("it answers another question than this event asks")
+    commits = {ours.revision.sha}
+    if ours.subject is None or ours.subject.kind == "issue":
+        commits.add(pinned)
+    if theirs.revision.sha not in commits:
+        raise Conflict(
+            "proposal_outdated",
+            f"the branch {ours.revision.ref} moved while the task was done",
+            hint="start the task again",
+        )
+    # A pull request's base may move as it likes: what is committed goes on top of the head.
+    base = theirs.revision if ours.base.ref == ours.revision.ref else ours.base
+    return ours.changed(revision=theirs.revision, base=base)
+
+
+def _question(spec: RunSpec) -> tuple[object, ...]:
+    subject = (spec.subject.kind, spec.subject.number) if spec.subject else None
+    names = (spec.repository.full_name, spec.revision.ref, spec.base.ref)
+    return (spec.run_id, spec.task, subject, names, spec.requester.id, spec.trust, spec.instructions)
+
+
+def adopt_result(result: RunResult, spec: RunSpec, source: Path, folder: Path, secrets: tuple[str, ...]) -> RunResult:
+    """The result, with its files copied to `folder` and checked on the way. Raises CallerError where one is wrong."""
+    _check_paths(result.changes, spec)
+    blobs = folder / "blobs"
+    blobs.mkdir(parents=True, exist_ok=True)
+    if not result.held:
+        needed = {each.new.digest for each in result.changes.files if each.new}
+        for blob in _blobs(result.changes):
+            _take(blob, source / "blobs" / blob.digest, blobs / blob.digest, required=blob.digest in needed)
+    found = (
+        *(() if result.held else hold_reasons(spec, result.changes, blobs, secrets)),
+        *text_reasons(f"{result.title}\n{result.summary}", secrets),
+    )
+    held = tuple(dict.fromkeys((*result.held, *found)))
+    done_well = result.conclusion in ("success", "neutral")
+    return result.changed(held=held, conclusion="action_required" if held and done_well else result.conclusion)
+
+
+def _check_paths(changes: Changes, spec: RunSpec) -> None:
+    limits = spec.task.limits
+    if len(changes.files) > limits.changed_files:
+        raise _refused("it changes more files than the task may")
+    if sum(each.new.size for each in changes.files if each.new) > limits.changed_bytes:
+        raise _refused("it holds more bytes than the task may change")
+    for change in changes.files:
+        parts = PurePosixPath(change.path).parts
+        if str(PurePosixPath(change.path)) != change.path or not parts or parts[0] == "/" or ".." in parts:
+            raise _refused("it changes a path outside the repository")
+
+
+def _blobs(changes: Changes) -> Iterable[Blob]:
+    return (blob for each in changes.files for blob in (each.old, each.new) if blob is not None)
+
+
+def _take(blob: Blob, source: Path, target: Path, *, required: bool) -> None:
+    if not _is_regular(source):
+        if required:
+            raise _refused("a file that it changes is missing")
+        return
+    if source.stat().st_size != blob.size:
+        raise _refused("a file that it changes has another size than it says")
+    data = source.read_bytes()
+    if hashlib.sha256(data).hexdigest() != blob.digest:
+        raise _refused("a file that it changes is not the one that it says")
+    target.write_bytes(data)
+
+
+def _is_regular(path: Path) -> bool:
+    """Whether it is a plain file itself: a link could lead anywhere on this machine."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _refused(why: str) -> CallerError:
+    return CallerError(
+        "proposal_refused",
+        f"what the proposing job handed over is not published: {why}",
+        hint="start the task again; if it happens twice, look at the proposing job's log",
+    )
