@@ -79,7 +79,7 @@ def handle(event: Event, deps: Deps) -> Run:
             return _answered(run, deps)
         if finished := _finished_elsewhere(run, run.decision.spec, deps):
             return finished
-        if run.result is None:
+        if run.result is None or not run.intents:  # a result that another job made was not announced yet
             run = _announced(run, run.decision.spec, deps)
         return publish(_executed(run, run.decision.spec, deps), deps)
     return _reload(run.run_id, deps)
