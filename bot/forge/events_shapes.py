@@ -78,6 +78,12 @@ class RepositoryShape(Shape):
         )
 
 
+class Home(RepositoryShape):
+    """A repository to act in: policy is read from its default branch."""
+
+    default_branch: Name
+
+
 class Installation(Shape):
     id: Identity
 
@@ -85,7 +91,7 @@ class Installation(Shape):
 class Envelope(Shape):
     """What every payload that the bot acts on has."""
 
-    repository: RepositoryShape
+    repository: Home
     sender: Account
     installation: Installation | None = None
     action: Text = ""

@@ -62,7 +62,7 @@ def is_bot(actor: Actor) -> bool:
 
 
 def screen_self(event: Event, viewer: Actor) -> Ignore | None:
-    """What the bot does itself starts nothing. A dispatch is always a person's: the bot has no output that makes one."""
+    """What the bot does itself starts nothing. A dispatch is a person's: no output of the bot makes one."""
     if isinstance(event.trigger, Dispatched) or event.actor.id != viewer.id:
         return None
     return Ignore(code="self_trigger", reason="the event comes from the account that the bot itself writes with")

@@ -150,7 +150,7 @@ class Then(Value):
     comment: Prose = ""
     """Markdown to say, as it stands here."""
     task: TaskName | None = None
-    """A task to start, if whoever opened the issue may start it."""
+    """A task to start, if whoever opened the issue may start it; the labels are then put on when it succeeds."""
 
 
 class Rule(Value):

@@ -1,0 +1,161 @@
+"""A forge in memory: what a reader sees and a writer changes, the same state behind both.
+
+A write is recorded once for its key (its marker for a comment), as the seam demands, so a test compares the state after
+a fault with the state without one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bot.marks import has_marker
+from bot.types.event import Actor, Comment, Revision, Subject
+from bot.types.output import Check, Commit, LabelChange, Note, Output, Pull, Reaction, Receipt
+from bot.types.value import CommentKind, Permission
+
+Hook = Callable[[Output], None]
+
+
+def _nothing(output: Output) -> None: ...
+
+
+@dataclass
+class FakeForge:
+    """The state of one repository. Tests fill it and look at it."""
+
+    viewer: Actor = field(default_factory=lambda: Actor(login="sandpiper[bot]", id=900, type="Bot"))
+    permissions: dict[str, Permission] = field(default_factory=dict)
+    subjects: dict[int, Subject] = field(default_factory=dict)
+    comments: dict[int, list[Comment]] = field(default_factory=dict)
+    """By subject; both kinds."""
+    files: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    """By path and ref."""
+    branches: dict[str, str] = field(default_factory=dict)
+    """Name to SHA."""
+    diffs: dict[int, str] = field(default_factory=dict)
+    commits: list[Commit] = field(default_factory=list)
+    pulls: list[Pull] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    reactions: list[Reaction] = field(default_factory=list)
+    now: str = "2030-01-01T00:00:00Z"
+    """Time of every write."""
+    reads: list[str] = field(default_factory=list)
+    """Names of the reader's methods, in the order of their calls."""
+
+
+class FakeReader:
+    """ForgeReader over a FakeForge."""
+
+    def __init__(self, forge: FakeForge) -> None:
+        self.forge = forge
+
+    def viewer(self) -> Actor:
+        self.forge.reads.append("viewer")
+        return self.forge.viewer
+
+    def permission(self, login: str) -> Permission:
+        self.forge.reads.append("permission")
+        return self.forge.permissions.get(login, "none")
+
+    def subject(self, where: int | str) -> Subject | None:
+        self.forge.reads.append("subject")
+        if isinstance(where, int):
+            return self.forge.subjects.get(where)
+        owner, _, branch = where.partition(":")
+        for subject in self.forge.subjects.values():
+            pull = subject.pull
+            if pull and subject.state == "open" and pull.head.ref == branch and pull.head_repository:
+                if pull.head_repository.partition("/")[0].lower() == owner.lower():
+                    return subject
+        return None
+
+    def comments(self, number: int, *, kind: CommentKind = "issue", since: str | None = None) -> tuple[Comment, ...]:
+        self.forge.reads.append("comments")
+        found = (each for each in self.forge.comments.get(number, []) if each.kind == kind)
+        return tuple(each for each in found if since is None or max(each.created_at, each.updated_at) >= since)
+
+    def file(self, path: str, ref: str) -> bytes | None:
+        self.forge.reads.append("file")
+        return self.forge.files.get((path, ref))
+
+    def revision(self, ref: str) -> Revision | None:
+        self.forge.reads.append("revision")
+        if ref in self.forge.branches.values():
+            return Revision(ref=ref, sha=ref)
+        sha = self.forge.branches.get(ref)
+        return Revision(ref=ref, sha=sha) if sha else None
+
+    def diff(self, number: int) -> str:
+        self.forge.reads.append("diff")
+        return self.forge.diffs.get(number, "")
+
+
+class FakeWriter:
+    """ForgeWriter over a FakeForge. `before` and `after` may raise: a process that dies around a write."""
+
+    def __init__(self, forge: FakeForge, *, before: Hook = _nothing, after: Hook = _nothing) -> None:
+        self.forge = forge
+        self.before = before
+        self.after = after
+        self.writes: list[Output] = []
+        """Every output that changed something, in order."""
+
+    def apply(self, output: Output, *, blobs: Path, doubt: bool = False) -> Receipt:
+        """Publish once; a second call for the same thing finds the first."""
+        self.before(output)
+        match output:
+            case Note():
+                receipt = self._note(output)
+            case LabelChange():
+                receipt = self._labels(output)
+            case Reaction():
+                receipt = self._recorded(output, self.forge.reactions)
+            case Commit():
+                receipt = self._commit(output)
+            case Pull():
+                receipt = self._recorded(output, self.forge.pulls)
+            case Check():
+                receipt = self._recorded(output, self.forge.checks)
+        self.after(output)
+        return receipt
+
+    def _note(self, note: Note) -> Receipt:
+        self.writes.append(note)
+        comments = self.forge.comments.setdefault(note.number, [])
+        body = f"{note.marker}\n{note.body}"
+        for index, comment in enumerate(comments):
+            if comment.author.id == self.forge.viewer.id and has_marker(comment.body, note.marker):
+                comments[index] = comment.changed(body=body, updated_at=self.forge.now)
+                return _receipt(note, comment.id)
+        number = 1 + max((each.id for several in self.forge.comments.values() for each in several), default=10_000)
+        now = self.forge.now
+        comments.append(Comment(id=number, author=self.forge.viewer, body=body, created_at=now, updated_at=now))
+        return _receipt(note, number)
+
+    def _labels(self, change: LabelChange) -> Receipt:
+        self.writes.append(change)
+        subject = self.forge.subjects.get(change.number)
+        if subject is not None:
+            kept = [each for each in subject.labels if each not in change.remove]
+            labels = tuple(dict.fromkeys((*kept, *change.add)))
+            self.forge.subjects[change.number] = subject.changed(labels=labels)
+        return _receipt(change, change.number)
+
+    def _commit(self, commit: Commit) -> Receipt:
+        if not any(each.key == commit.key for each in self.forge.commits):
+            self.writes.append(commit)
+            self.forge.commits.append(commit)
+            self.forge.branches[commit.branch] = f"{len(self.forge.commits):040x}"
+        return Receipt(key=commit.key, kind=commit.kind, sha=self.forge.branches[commit.branch])
+
+    def _recorded(self, output: Output, among: list[Pull] | list[Check] | list[Reaction]) -> Receipt:
+        for index, each in enumerate(among, 1):
+            if each.key == output.key:
+                return _receipt(output, index)
+        self.writes.append(output)
+        among.append(output)  # type: ignore[arg-type]  # the caller pairs kind and list
+        return _receipt(output, len(among))
+
+
+def _receipt(output: Output, number: int) -> Receipt:
+    return Receipt(key=output.key, kind=output.kind, id=number, url=f"https://forge.example/{output.kind}/{number}")

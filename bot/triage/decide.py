@@ -1,0 +1,245 @@
+"""An event -> a Decision: the one way in. Cheap checks first, then permission, then policy, then everything is pinned.
+
+The model is asked in one place only (triage), after the gate has let the event through.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from pydantic import Field
+
+from bot.marks import Mark, read_mark
+from bot.protocols import LLM, ForgeReader
+from bot.settings import Settings
+from bot.triage import gate
+from bot.triage.answers import (
+    help_answer,
+    retry_answer,
+    status_answer,
+    stop_answer,
+    triage_answer,
+    unknown_answer,
+)
+from bot.triage.assess import assess, by_rules
+from bot.triage.pin import pin, snapshot
+from bot.triage.policy import Policy, closest, parse_policy
+from bot.triage.policy_shape import RESERVED
+from bot.triage.tasks import builtin_tasks, tasks_of
+from bot.types.decision import Answer, Decision, Go, Ignore, Refuse
+from bot.types.event import Comment, Commented, Dispatched, Event, Labeled, Opened, Subject, Upstream
+from bot.types.task import Task
+from bot.types.value import Permission, SubjectKind, Value
+
+Model = Callable[[str | None], LLM]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An event that passed the payload's screen, and what was looked up about it."""
+
+    event: Event
+    level: Permission
+    """What the actor may do here."""
+    policy: Policy
+    tasks: Mapping[str, Task]
+    reader: ForgeReader
+    settings: Settings
+    model: Model | None
+
+
+class Request(Value):
+    """What is asked for, whichever way it was asked."""
+
+    name: str
+    """A task, or one of the bot's own words."""
+    text: str = ""
+    """Free text."""
+    options: Mapping[str, str] = Field(default_factory=dict)
+    """Overrides."""
+
+
+def decide(event: Event, *, reader: ForgeReader, settings: Settings, model: Model | None) -> Decision:
+    """What the event deserves. Raises PolicyError when the repository's policy is wrong, and ForgeError."""
+    if ignored := gate.screen(event, settings) or gate.screen_self(event, reader.viewer()):
+        return ignored
+    level = reader.permission(event.actor.login)
+    policy = parse_policy(reader.file(settings.policy, event.repository.default_branch), settings.policy)
+    case = Case(event, level, policy, tasks_of(policy), reader, settings, model)
+    verdict = _automatic(case) if gate.is_automatic(event) else _asked(case)
+    if isinstance(verdict, Request):
+        verdict = _accept(case, verdict)
+    if isinstance(verdict, Refuse) and gate.is_automatic(event):
+        return Ignore(code=verdict.code, reason=verdict.reason)
+    return verdict
+
+
+# --- what is asked for ------------------------------------------------------------------------------------------
+
+
+def _automatic(case: Case) -> Request | Decision:
+    """The first task that policy names for this moment and that fits the kind of subject."""
+    kind: SubjectKind = case.event.subject.kind if case.event.subject else "pull_request"
+    for name in _named_for(case, kind):
+        if kind in case.tasks[name].subjects:
+            return gate.check_automatic(case.event, case.tasks[name], case.level) or Request(name=name)
+    return Ignore(code="no_task_for_this", reason="policy starts nothing at this moment")
+
+
+def _named_for(case: Case, kind: SubjectKind) -> tuple[str, ...]:
+    trigger = case.event.trigger
+    moment = trigger.action if isinstance(trigger, Opened) else "upstream"
+    for key, names in case.policy.on.items():
+        if key == moment:
+            return names
+    wants_triage = moment == "opened" and kind == "issue" and not case.policy.triage.is_empty
+    return ("triage",) if wants_triage else ()
+
+
+def _asked(case: Case) -> Request | Decision:
+    """A person's words, answered at once where they need no run."""
+    request = _request(case.event)
+    task = case.tasks.get(request.name)
+    if task is None and case.event.subject is None:
+        return Refuse(
+            code="unknown_task", reason=f"there is no task of that name{closest(request.name, list(case.tasks))}"
+        )
+    needed = task.permission if task else "write" if request.name in ("stop", "retry") else "triage"
+    what = f"`{request.name}`" if task or request.name in RESERVED else "a command"
+    if refusal := gate.check_permission(case.event, case.level, needed, what) or _changed_comment(case):
+        return refusal
+    if task is not None or case.event.subject is None:
+        return request
+    return _own_word(case, case.event.subject.number, request)
+
+
+def _request(event: Event) -> Request:
+    trigger = event.trigger
+    if isinstance(trigger, Commented) and trigger.command is not None:
+        command = trigger.command
+        return Request(name=command.verb, text=command.text, options=command.options)
+    if isinstance(trigger, Dispatched):
+        return Request(name=trigger.task, text=trigger.prompt, options=trigger.options)
+    return Request(name=(trigger.task or "") if isinstance(trigger, Labeled) else "")
+
+
+def _changed_comment(case: Case) -> Refuse | None:
+    if not isinstance(case.event.trigger, Commented) or case.event.subject is None:
+        return None
+    asked = case.event.trigger.comment
+    comments = case.reader.comments(case.event.subject.number, kind=asked.kind, since=asked.created_at or None)
+    return gate.check_comment(asked, next((each for each in comments if each.id == asked.id), None))
+
+
+def _own_word(case: Case, number: int, request: Request) -> Request | Answer:
+    """help, status, stop and retry by comment; any other word names nothing."""
+    event, tasks, settings = case.event, case.tasks, case.settings
+    if request.name not in RESERVED or not isinstance(event.trigger, Commented):
+        return unknown_answer(event, number, request.name, tasks, settings)
+    if request.name == "help":
+        return help_answer(event, number, tasks, settings)
+    marks = _marks(case.reader.comments(number), case.reader.viewer().id)
+    if request.name == "status":
+        return status_answer(event, number, marks)
+    if request.name == "stop":
+        return stop_answer(event, number, [mark for mark in marks if mark.status != "completed"])
+    return _retry(case, number, request, marks)
+
+
+def _marks(comments: tuple[Comment, ...], viewer: int) -> list[Mark]:
+    """States of our runs, oldest first; a mark in anybody else's comment is a forgery."""
+    found = (read_mark(comment.body) for comment in comments if comment.author.id == viewer)
+    return [mark for mark in found if mark is not None]
+
+
+def _retry(case: Case, number: int, request: Request, marks: list[Mark]) -> Request | Answer:
+    if not marks:
+        return retry_answer(case.event, number, "No run has been started here.")
+    last = marks[-1]
+    if last.status != "completed":
+        return retry_answer(case.event, number, f"Run `{last.run}` is still going on; stop it first.")
+    if last.task not in case.tasks:
+        return retry_answer(case.event, number, "The task of the last run does not exist any more.")
+    return Request(name=last.task, text=request.text or last.instructions, options=request.options)
+
+
+# --- whether it may run -----------------------------------------------------------------------------------------
+
+
+def _accept(case: Case, request: Request) -> Decision:
+    """The gate's second half: the task, its overrides, its subject as it is now; then everything is pinned."""
+    event, task = case.event, case.tasks[request.name]
+    if not gate.is_automatic(event) and (
+        refusal := gate.check_permission(event, case.level, task.permission, f"`{task.name}`")
+    ):
+        return refusal
+    chosen = gate.with_options(task.changed(limits=gate.capped(task.limits, case.settings)), request.options)
+    if isinstance(chosen, Refuse):
+        return chosen
+    if refusal := gate.check_adapters(chosen, case.settings):
+        return refusal
+    subject = _fresh(event, case.reader)
+    if isinstance(subject, Refuse):
+        return subject
+    if refusal := _check_subject(event, chosen, subject, request):
+        return refusal
+    if chosen.runtime == "triage" and subject is not None:
+        return _triage(case, chosen, subject)
+    return _pinned(case, chosen, subject, request.text)
+
+
+def _pinned(case: Case, task: Task, subject: Subject | None, instructions: str) -> Decision:
+    trust = gate.trust_of(case.event, subject, case.level)
+    spec = pin(
+        case.event,
+        gate.reduced(task, trust),
+        subject,
+        trust=trust,
+        instructions=instructions,
+        policy=case.policy,
+        reader=case.reader,
+    )
+    if isinstance(spec, Refuse):
+        return spec
+    return Go(reason=f"{case.event.actor.login} ({case.level}) may start {task.name!r}; trust: {trust}", spec=spec)
+
+
+def _fresh(event: Event, reader: ForgeReader) -> Subject | Refuse | None:
+    """The subject as the forge shows it now; None for a dispatch without a number."""
+    trigger = event.trigger
+    where: int | str | None = event.subject.number if event.subject else None
+    if isinstance(trigger, Upstream):
+        where = f"{trigger.head_repository.partition('/')[0]}:{trigger.head.ref}"
+    elif isinstance(trigger, Dispatched):
+        where = trigger.number
+    if where is None:
+        return None
+    fresh = reader.subject(where)
+    if fresh is None:
+        return Refuse(code="subject_gone", reason="there is no such issue or pull request")
+    return snapshot(event, fresh)
+
+
+def _check_subject(event: Event, task: Task, subject: Subject | None, request: Request) -> Refuse | None:
+    if subject is not None:
+        return gate.check_subject(event, task, subject) or gate.check_head(event, subject)
+    if task.runtime == "triage" or task.subjects == ("pull_request",):
+        return Refuse(code="wrong_subject", reason=f"`{task.name}` needs the number of what it is to work on")
+    builtin = builtin_tasks().get(task.name)
+    vague = task.runtime == "builtin" and builtin is not None and builtin.prompt == task.prompt
+    if vague and not request.text.strip():
+        return Refuse(code="no_instructions", reason=f"`{task.name}` needs a prompt, or the number of an issue")
+    return None
+
+
+def _triage(case: Case, task: Task, subject: Subject) -> Decision:
+    """A rule's task where its own gate lets it through, else labels and perhaps a comment."""
+    ruled = by_rules(subject, case.policy)
+    follow = case.tasks.get(ruled.task or "")
+    if follow is not None and follow.runtime != "triage" and gate.at_least(case.level, follow.permission):
+        labels = tuple(dict.fromkeys((*follow.labels, *ruled.labels)))
+        outputs = tuple(dict.fromkeys((*follow.outputs, *(("labels",) if labels else ()))))
+        tasks = {**case.tasks, follow.name: follow.changed(labels=labels, outputs=outputs)}
+        decision = _accept(replace(case, tasks=tasks), Request(name=follow.name))
+        if isinstance(decision, Go):
+            return decision
+    return triage_answer(case.event, subject.number, subject.labels, assess(subject, case.policy, task, case.model))
