@@ -1,18 +1,21 @@
 """A forge in memory: what a reader sees and a writer changes, the same state behind both.
 
-A write is recorded once for its key (its marker for a comment), as the seam demands, so a test compares the state after
-a fault with the state without one.
+A write is recorded once for what identifies it on a real forge (a comment's marker, a branch, a head, a name and SHA),
+so a test compares the state after a fault with the state without one.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
+from bot.errors import Conflict
 from bot.marks import has_marker
 from bot.types.event import Actor, Comment, Revision, Subject
 from bot.types.output import Check, Commit, LabelChange, Note, Output, Pull, Reaction, Receipt
 from bot.types.value import CommentKind, Permission
 
+Recorded = TypeVar("Recorded", Reaction, Pull, Check)
 Hook = Callable[[Output], None]
 
 
@@ -64,9 +67,10 @@ class FakeReader:
         owner, _, branch = where.partition(":")
         for subject in self.forge.subjects.values():
             pull = subject.pull
-            if pull and subject.state == "open" and pull.head.ref == branch and pull.head_repository:
-                if pull.head_repository.partition("/")[0].lower() == owner.lower():
-                    return subject
+            if pull is None or subject.state != "open" or pull.head.ref != branch:
+                continue
+            if (pull.head_repository or "").partition("/")[0].lower() == owner.lower():
+                return subject
         return None
 
     def comments(self, number: int, *, kind: CommentKind = "issue", since: str | None = None) -> tuple[Comment, ...]:
@@ -142,19 +146,33 @@ class FakeWriter:
         return _receipt(change, change.number)
 
     def _commit(self, commit: Commit) -> Receipt:
-        if not any(each.key == commit.key for each in self.forge.commits):
+        same = (each for each in self.forge.commits if (each.branch, each.parent) == (commit.branch, commit.parent))
+        if next(same, None) is None:
+            stands_at = self.forge.branches.get(commit.branch)
+            if stands_at != (None if commit.create else commit.parent):
+                raise Conflict("head_moved", f"{commit.branch} is not where the commit needs it")
             self.writes.append(commit)
             self.forge.commits.append(commit)
             self.forge.branches[commit.branch] = f"{len(self.forge.commits):040x}"
         return Receipt(key=commit.key, kind=commit.kind, sha=self.forge.branches[commit.branch])
 
-    def _recorded(self, output: Output, among: list[Pull] | list[Check] | list[Reaction]) -> Receipt:
+    def _recorded(self, output: Recorded, among: list[Recorded]) -> Receipt:
         for index, each in enumerate(among, 1):
-            if each.key == output.key:
+            if _identity(each) == _identity(output):
                 return _receipt(output, index)
         self.writes.append(output)
-        among.append(output)  # type: ignore[arg-type]  # the caller pairs kind and list
+        among.append(output)
         return _receipt(output, len(among))
+
+
+def _identity(output: Reaction | Pull | Check) -> tuple[object, ...]:
+    match output:
+        case Reaction():
+            return output.number, output.comment, output.comment_kind, output.content
+        case Pull():
+            return (output.head,)
+        case Check():
+            return output.key, output.name, output.sha
 
 
 def _receipt(output: Output, number: int) -> Receipt:
