@@ -38,7 +38,7 @@ from bot.store.diff import with_counts
 from bot.triage.decide import decide
 from bot.types.decision import Answer, Go, Refuse
 from bot.types.event import Event
-from bot.types.output import Output
+from bot.types.output import Note, Output
 from bot.types.result import Failure, Outcome, RunResult
 from bot.types.run import Progress, Run
 from bot.types.sandbox import Changes, Template
@@ -104,19 +104,9 @@ def publish(run: Run, deps: Deps) -> Run:
     _tell(deps, "publish", f"publishing as {deps.reader.viewer().login}")
     for output in proposals(spec, result, settings=deps.settings):
         run = _put(run, output, deps)
-    conclusion = result.conclusion
-    note = status_note(
-        spec,
-        result,
-        run.receipts,
-        status="completed",
-        conclusion=conclusion,
-        failure=result.failure,
-        settings=deps.settings,
-    )
-    if note is not None:
+    if note := _last_word(run, spec, result, result.conclusion, result.failure, deps):
         run = _put(run, note, deps)
-    return _complete(run, conclusion, result.failure, deps)
+    return _complete(run, result.conclusion, result.failure, deps)
 
 
 def finalise(run: Run, deps: Deps, failure: Failure, conclusion: Conclusion = "failure") -> Run:
@@ -124,16 +114,8 @@ def finalise(run: Run, deps: Deps, failure: Failure, conclusion: Conclusion = "f
     if run.status == "completed":
         return run
     run = _complete(run, conclusion, failure, deps)
-    if isinstance(run.decision, Go) and _was_announced(run):
-        note = status_note(
-            run.decision.spec,
-            run.result,
-            run.receipts,
-            status="completed",
-            conclusion=conclusion,
-            failure=failure,
-            settings=deps.settings,
-        )
+    if isinstance(run.decision, Go) and run.intents:
+        note = _last_word(run, run.decision.spec, run.result, conclusion, failure, deps)
         if note is not None:
             with contextlib.suppress(ForgeError):
                 run = _put(run, note, deps)
@@ -332,8 +314,20 @@ def _put(run: Run, output: Output, deps: Deps) -> Run:
     return deps.store.save(run.changed(receipts=(*run.receipts, receipt)))
 
 
-def _was_announced(run: Run) -> bool:
-    return any(receipt.kind == "note" for receipt in run.receipts) or bool(run.intents)
+def _last_word(
+    run: Run, spec: RunSpec, result: RunResult | None, conclusion: Conclusion, failure: Failure | None, deps: Deps
+) -> Note | None:
+    """The status comment in its last form."""
+    return status_note(
+        spec,
+        result,
+        run.receipts,
+        status="completed",
+        conclusion=conclusion,
+        failure=failure,
+        settings=deps.settings,
+        attempt=run.event.attempt,
+    )
 
 
 def _complete(run: Run, conclusion: Conclusion, failure: Failure | None, deps: Deps) -> Run:

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from bot.forge.checkout import GitCheckouts
-from bot.forge.client import open_forge
 from bot.forge.dry import DryRunWriter
+from bot.forge.forge import open_forge
 from bot.forge.local_writer import open_local
 from bot.llm.chat import choose_model, open_model
 from bot.pipeline import Deps

@@ -14,13 +14,14 @@ ROOT = Path(__file__).resolve().parent.parent
 BOT = ROOT / "bot"
 
 VALUES = {"types", "errors"}
-SEAMS = VALUES | {"protocols", "settings", "marks", "redaction"}
+SEAMS = VALUES | {"protocols", "settings", "marks", "redaction", "blobs"}
 ALLOWED: dict[str, set[str]] = {
     "types": set(),
     "errors": {"types"},
     "protocols": VALUES,
     "settings": VALUES,
     "marks": VALUES,
+    "blobs": VALUES,
     "redaction": VALUES | {"settings"},
     "forge": SEAMS,
     "llm": SEAMS,

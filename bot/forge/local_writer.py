@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
-from bot.errors import Conflict, ForgeError, NotFound
+from bot.blobs import read_blob
+from bot.errors import Conflict, NotFound
 from bot.forge import gitdir
 from bot.forge.local import (
     BOT,
@@ -19,7 +19,6 @@ from bot.forge.local import (
 )
 from bot.types.event import Comment
 from bot.types.output import Check, Commit, LabelChange, Note, Output, Pull, Reaction, Receipt
-from bot.types.sandbox import Blob
 
 
 def open_local(folder: Path) -> tuple[LocalReader, LocalWriter]:
@@ -88,7 +87,7 @@ class LocalWriter:
         return Receipt(key=output.key, kind=output.kind)
 
     def _commit(self, output: Commit, blobs: Path) -> Receipt:
-        contents = [(each, _bytes(blobs, each.new) if each.new else b"") for each in output.files]
+        contents = [(each, read_blob(blobs, each.new) if each.new else b"") for each in output.files]
         when = gitdir.git(self._git, "show", "-s", "--format=%cI", output.parent).decode().strip()
         author = {"name": BOT.login, "email": f"{BOT.login}@localhost", "date": when}
         sha = gitdir.write_commit(self._git, output.parent, contents, output.message, author)
@@ -127,10 +126,3 @@ class LocalWriter:
                 write_thread(self._folder, thread.changed(checks=(*others, output)))
                 return Receipt(key=output.key, kind=output.kind, id=number, url=self._url(number))
         return Receipt(key=output.key, kind=output.kind)
-
-
-def _bytes(blobs: Path, blob: Blob) -> bytes:
-    data = (blobs / blob.digest).read_bytes()
-    if hashlib.sha256(data).hexdigest() != blob.digest:
-        raise ForgeError("blob_damaged", f"the stored bytes of {blob.digest} are not what was collected")
-    return data
