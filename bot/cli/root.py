@@ -1,0 +1,30 @@
+"""`sandpiper` -> the list of its commands. Imports click alone, so that help is there at once."""
+
+from __future__ import annotations
+
+import click
+
+from bot import __version__
+from bot.cli.lazy import Entry, LazyGroup
+
+COMMANDS = {
+    "demo": Entry("bot.cli.demo", "Do the main job end to end on a sample: no account, no key."),
+    "run": Entry("bot.cli.run", "Do a task in a checkout, or in a repository on GitHub."),
+    "handle": Entry("bot.cli.handle", "Put a webhook's payload through the door."),
+    "init": Entry("bot.cli.init", "Install a workflow into a repository."),
+    "config": Entry("bot.cli.config", "Check, show and describe a repository's policy."),
+    "doctor": Entry("bot.cli.doctor", "Say what is missing on this machine, and how to mend it."),
+    "runs": Entry("bot.cli.runs", "List and show runs of this machine."),
+    "action": Entry("bot.action", "What the GitHub Action calls.", hidden=True),
+}
+"""In the order in which a newcomer needs them."""
+
+
+@click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sandpiper")
+@click.option("--debug", is_flag=True, help="Log everything, and show where an error came from.")
+def sandpiper(debug: bool) -> None:
+    """A GitHub bot that judges events, runs tasks in a sandbox and publishes what came out.
+
+    Settings come from variables SANDPIPER_<NAME>, for instance SANDPIPER_TOKEN.
+    """

@@ -1,0 +1,48 @@
+"""A stranger's text -> lines that a terminal and the job log of GitHub only show, and never obey.
+
+GitHub's runner (actions/runner, `ActionCommand.cs`) reads every line of a job's output twice: one parser trims leading
+white space and looks for `::command::` at the start, the other looks for `##[command]` anywhere. It compares by the
+rules of a language, which ignore control and zero-width characters; hence those go first, and whatever else is
+invisible counts as nothing between the characters of a command.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+LONGEST = 2_000
+"""Characters of a line that are shown; a log is no place for a minified file."""
+
+_ESCAPE = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"|\x9b[0-?]*[ -/]*[@-~]"  # the same, introduced by one 8-bit character
+    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|\x9c|$)"  # OSC, DCS, SOS, PM, APC with their strings: titles, links, clipboard
+    r"|\x1b[ -/]*[0-~]"
+)
+_BRACKET = re.compile(r"(#[^ -~]*#)([^ -~]*)(?=\[)")
+_COLONS = re.compile(r"^([^!-~]*:)([^!-~]*)(?=:)")
+
+
+def clean(line: str) -> str:
+    """One line without escape sequences, control and formatting characters; tabs become spaces."""
+    line = _ESCAPE.sub("", line).replace("\t", "    ")
+    kept = "".join(map(_visible, line)) if not line.isprintable() else line
+    return kept if len(kept) <= LONGEST else kept[: LONGEST - 1] + "…"
+
+
+def inert(line: str) -> str:
+    """A clean line in which neither of the runner's parsers finds a command."""
+    return _COLONS.sub(r"\1 \2", _BRACKET.sub(r"\1 \2", clean(line)))
+
+
+def split(text: str) -> list[str]:
+    """Clean lines of a text, split wherever any reader might see the end of a line."""
+    return [clean(line) for line in text.splitlines()]
+
+
+def _visible(char: str) -> str:
+    category = unicodedata.category(char)
+    if category == "Cs":
+        return "�"
+    return "" if category in ("Cc", "Cf", "Zl", "Zp") else char

@@ -1,0 +1,125 @@
+"""A finished run -> the page that a person reads at the end: the comment, the diff, the branch, where the files lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bot.telemetry.display import is_log, shortened
+from bot.telemetry.lines import clean, inert, split
+from bot.types.decision import Go
+from bot.types.output import Commit, LabelChange, Note, Output, Pull, Reaction
+from bot.types.run import Run
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+PATCH = "changes.patch"
+"""The artifact that holds the proposal."""
+PATCH_LINES = 200
+"""Lines of a diff that are shown; the whole is in the artifact."""
+COLOURS = {"success": "green", "neutral": "green", "failure": "red", "timed_out": "red", "action_required": "yellow"}
+
+
+def show_run(
+    console: Console,
+    run: Run,
+    outputs: Sequence[Output] = (),
+    *,
+    folder: Path | None = None,
+    comment: str = "",
+) -> None:
+    """Print the final view. `outputs` is what was (or would be) published, `folder` holds the run's artifacts.
+
+    `comment` stands in where no output is a note. In a log every line is inert for GitHub's runner.
+    """
+    parts = list(_parts(run, outputs, folder, comment))
+    if not is_log(console, os.environ):
+        for part in parts:
+            console.print(part)
+        return
+    with console.capture() as captured:
+        for part in parts:
+            console.print(part)
+    encoding = getattr(console.file, "encoding", None) or "utf-8"
+    for line in captured.get().splitlines():
+        console.file.write(inert(line).rstrip().encode(encoding, "replace").decode(encoding) + "\n")
+    console.file.flush()
+
+
+def _parts(run: Run, outputs: Sequence[Output], folder: Path | None, comment: str) -> Iterator[RenderableType]:
+    from rich.markdown import Markdown
+    from rich.rule import Rule
+    from rich.syntax import Syntax
+    from rich.text import Text
+
+    notes = [each for each in outputs if isinstance(each, Note)]
+    if body := readable(notes[-1].body if notes else comment):
+        yield Rule(f"comment on #{notes[-1].number}" if notes else "comment", style="dim")
+        # Links are printed, not made clickable: where a stranger's link leads must be seen before it is followed.
+        yield Markdown(body, hyperlinks=False)
+    if patch := _patch(folder):
+        yield Rule("diff", style="dim")
+        yield Syntax("\n".join(shortened(split(patch), PATCH_LINES)), "diff", theme="ansi_dark", word_wrap=True)
+    yield Rule("run", style="dim")
+    for name, value in _facts(run, outputs, folder):
+        style = COLOURS.get(run.conclusion or "", "") if name == "run" else ""
+        yield Text.assemble((f"{name:<10}", "bold"), (clean(value), style))
+
+
+def _facts(run: Run, outputs: Sequence[Output], folder: Path | None) -> Iterator[tuple[str, str]]:
+    """Names and values, in the order in which people ask for them."""
+    yield "run", f"{run.run_id} {run.conclusion or run.status}"
+    if run.decision is not None:
+        yield "decision", f"{run.decision.kind} ({run.decision.code}): {run.decision.reason}"
+    if isinstance(run.decision, Go):
+        spec = run.decision.spec
+        yield "task", f"{spec.task.name} at {spec.revision.ref} {spec.revision.sha[:12]}"
+    for failure in [each for each in (run.failure,) if each]:
+        yield "failed", f"{failure.message} [{failure.code}]"
+        if failure.hint:
+            yield "hint", failure.hint
+    if run.result is not None:
+        usage = run.result.usage
+        cost = f", {usage.steps} model calls, {usage.usd:.2f} USD" if usage.steps else ""
+        yield "took", f"{run.result.seconds:.1f} s{cost}"
+        for reason in run.result.held:
+            yield "held", reason
+    for output in outputs:
+        yield from _published(output)
+    for receipt in run.receipts:
+        if receipt.url:
+            yield receipt.kind, receipt.url
+    if folder is not None and run.result is not None:
+        names = ", ".join(each.name for each in run.result.artifacts)
+        yield "files", f"{folder}: {names}" if names else str(folder)
+
+
+def _published(output: Output) -> Iterator[tuple[str, str]]:
+    match output:
+        case Commit():
+            yield "branch", f"{output.branch} ({len(output.files)} files on {output.parent[:12]})"
+        case Pull():
+            yield "draft", f"{output.title} ({output.head} -> {output.base})"
+        case LabelChange():
+            words = [f"+{each}" for each in output.add] + [f"-{each}" for each in output.remove]
+            yield "labels", " ".join(words)
+        case Reaction():
+            yield "reaction", output.content
+        case _:
+            pass
+
+
+def readable(markdown: str) -> str:
+    """Markdown without our hidden first lines and without control characters, line by line."""
+    lines = split(markdown)
+    while lines and lines[0].startswith("<!--") and lines[0].rstrip().endswith("-->"):
+        lines.pop(0)
+    return "\n".join(lines).strip()
+
+
+def _patch(folder: Path | None) -> str:
+    path = folder / PATCH if folder else None
+    return path.read_text(encoding="utf-8", errors="replace") if path and path.is_file() else ""
