@@ -17,6 +17,8 @@ from bot.errors import ConfigurationError
 SUMMARY_BYTES = 1_000_000
 """The runner drops a step summary of more than 1 MiB."""
 
+BREAKS = frozenset("\0\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -85,9 +87,9 @@ def write_summary(job: Job, markdown: str) -> None:
     """Append to the page of the job, cut at the size that the runner accepts."""
     if job.summary is None:
         return
-    data = markdown.encode("utf-8", "replace")[:SUMMARY_BYTES]
-    with job.summary.open("ab") as file:
-        file.write(data + b"\n")
+    text = markdown.encode("utf-8", "replace")[:SUMMARY_BYTES].decode("utf-8", "ignore")
+    with job.summary.open("a", encoding="utf-8") as file:
+        file.write(text + "\n")
 
 
 def mask(stream: TextIO, secrets: Iterable[str]) -> None:
@@ -107,8 +109,9 @@ def annotate(stream: TextIO, level: Literal["notice", "warning", "error"], title
 
 
 def _escape(text: str) -> str:
-    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return "".join(f"%{ord(each):02X}" if each in "\x0b\x0c\x1c\x1d\x1e\x85" else each for each in escaped)
+    """The runner's own escapes; what else some reader takes for the end of a line has none and becomes a blank."""
+    text = "".join(" " if each in BREAKS else each for each in text)
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 @contextlib.contextmanager
