@@ -73,12 +73,15 @@ def secrets_of(environ: Mapping[str, str], settings: Value) -> tuple[str, ...]:
     return tuple(found)
 
 
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """The text with every secret replaced by `***`. A second time changes nothing."""
+def redact(text: str, secrets: Iterable[str], *, shapes: bool = True) -> str:
+    """The text with every secret replaced by `***`. A second time changes nothing.
+
+    Without `shapes` only the known values go: for text that must stay what it is, made-up tokens included.
+    """
     needles = _needles(tuple(secrets))
     while True:
         cleaned = _hide(text, needles)
-        for shape in _HIDDEN_SHAPES:
+        for shape in _HIDDEN_SHAPES if shapes else ():
             cleaned = shape.sub(HIDDEN, cleaned)
         # What stood on both sides of a secret may itself join up to one: look again until nothing is found.
         if cleaned == text:

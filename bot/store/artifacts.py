@@ -37,7 +37,7 @@ def write_artifacts(
     """Write the artifacts into the run's folder, replacing older ones. Changed bytes are read from `folder/blobs`."""
     contents: dict[str, bytes] = {}
     if result.changes.files:
-        contents["changes.patch"] = _patch(result.changes, folder / "blobs", secrets)
+        contents["changes.patch"] = _patch(result, folder / "blobs", secrets)
     contents["report.md"] = _encoded(redact(_report(spec, result), secrets))
     if outcome.reports:
         contents["commands.log"] = _encoded(redact(_log(outcome.reports), secrets))
@@ -47,14 +47,19 @@ def write_artifacts(
     return tuple(_write(folder, name, data) for name, data in contents.items())
 
 
-def _patch(changes: Changes, blobs: Path, secrets: Sequence[str]) -> bytes:
-    """The patch, file by file: text is redacted; packed bytes can't be, so a binary with a secret is left out."""
+def _patch(result: RunResult, blobs: Path, secrets: Sequence[str]) -> bytes:
+    """The patch, file by file: text is redacted; packed bytes can't be, so a binary with a secret is left out.
+
+    Made-up tokens in the lines around a change must stay, or the patch would not apply; where the guard saw one
+    among the added lines, the proposal is held, and here they go.
+    """
     parts = []
-    for change in changes.files:
+    for change in result.changes.files:
         if not _holds_bytes(change, blobs):
             text = unified_patch(Changes(files=(change,)), blobs).decode("latin-1")
             # Latin-1 there and back keeps every byte that is not a secret.
-            parts.append(redact(text, _as_latin(secrets)).encode("latin-1"))
+            clean = redact(text, _as_latin(secrets), shapes=bool(result.held))
+            parts.append(clean.encode("latin-1"))
         elif _names_secret(change, blobs, secrets):
             parts.append(f"# {redact(ascii(change.path), secrets)}: left out, it holds a secret\n".encode())
         else:
@@ -129,7 +134,8 @@ def _ending(report: CommandReport) -> str:
 
 def _trajectory(messages: Sequence[Mapping[str, Any]]) -> list[Any]:
     """The conversation; where it is too long, the beginning (the task) and the end (the outcome) stay."""
-    kept, room = [], LOG_CHARS
+    kept: list[dict[str, Any]] = []
+    room = LOG_CHARS
     for message in reversed(messages[1:]):
         room -= len(json.dumps(message, default=str))
         if room < 0:
@@ -175,7 +181,7 @@ def _write(folder: Path, name: str, data: bytes) -> Artifact:
             number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600, dir_fd=where)
             with os.fdopen(number, "wb") as file:
                 file.write(data)
-            os.replace(temporary, name, src_dir_fd=where, dst_dir_fd=where)  # noqa: PTH105 (relative to a descriptor)
+            os.replace(temporary, name, src_dir_fd=where, dst_dir_fd=where)
         finally:
             os.close(where)
     except OSError as error:
