@@ -1,0 +1,178 @@
+"""Templates -> sandboxes, each a hardened Docker container with a workspace of its own."""
+
+import logging
+import os
+import secrets
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import docker
+from docker.errors import APIError, ImageNotFound
+
+from bot.errors import SandboxError
+from bot.sandbox import leftovers
+from bot.sandbox.command import ENGINE_ERRORS
+from bot.sandbox.container import HOME, LABEL_OWNER, LABEL_RUN, Image, container_arguments, process_identity
+from bot.sandbox.hostimage import host_image, host_toolchain
+from bot.sandbox.running import DockerSandbox
+from bot.sandbox.workspace import Workspace, identity, prepare
+from bot.types.sandbox import Template
+
+_LOG = logging.getLogger(__name__)
+_SECONDS = 120
+"""For one answer of the engine."""
+_START = "run `scripts/ensure-docker`, or see https://docs.docker.com/engine/install/"
+
+
+class DockerProvider:
+    """A SandboxProvider over the engine that DOCKER_HOST names, or the local one; asked when first needed."""
+
+    def __init__(self, *, work: Path) -> None:
+        self._work = work.absolute()
+        self._kind: Literal["overlay", "copy"] = "overlay"
+
+    def create(self, template: Template) -> DockerSandbox:
+        """See the Protocol. Codes: `docker_unavailable`, `image_not_found`, `image_unusable`, `workspace_failed`."""
+        checkout = Path(template.checkout).absolute()
+        if not checkout.is_dir():
+            raise SandboxError("workspace_failed", f"there is no checkout at {checkout}", hint="check out first")
+        image = self._image(template.image)
+        try:
+            return self._create(template, checkout, image, self._kind)
+        except _OverlayRefused as refused:
+            _LOG.warning("sandbox: the engine mounts no overlay here, checkouts are copied instead: %s", refused)
+            self._kind = "copy"
+        return self._create(template, checkout, image, self._kind)
+
+    def healthy(self) -> str | None:
+        """See the Protocol."""
+        try:
+            info = self._api.info()
+            self._work.mkdir(parents=True, exist_ok=True)
+        except SandboxError as error:
+            return str(error)
+        except ENGINE_ERRORS as error:
+            return f"Docker does not work: {error}\n  hint: {_START}"
+        if info.get("OSType") != "linux":
+            return f"Docker runs {info.get('OSType')} containers\n  hint: switch it to Linux containers"
+        if not any("seccomp" in option for option in info.get("SecurityOptions") or ()):
+            return "Docker runs without seccomp, its filter of system calls\n  hint: use an engine that has it"
+        return None
+
+    def sweep(self, run_id: str | None = None) -> int:
+        """See the Protocol. Raises SandboxError when the engine does not answer."""
+        try:
+            found = leftovers.find(self._api, self._work, run_id)
+        except ENGINE_ERRORS as error:
+            raise _unavailable(error) from error
+        return sum(self._remove(name, folder) for name, folder in found.items())
+
+    @cached_property
+    def _api(self) -> docker.APIClient:
+        try:
+            return docker.from_env(version="auto", timeout=_SECONDS).api
+        except ENGINE_ERRORS as error:
+            raise _unavailable(error) from error
+
+    @cached_property
+    def _host(self) -> Image:
+        toolchain = host_toolchain(os.environ)
+        return Image(host_image(self._api), toolchain.path, toolchain.mounts)
+
+    @cached_property
+    def _cpus(self) -> int:
+        """Of the engine: it refuses to promise more than it has."""
+        return int(self._api.info()["NCPU"])
+
+    def _image(self, name: str) -> Image:
+        try:
+            if name == "host":
+                return self._host
+            self._api.inspect_image(name)  # type: ignore[no-untyped-call]
+        except ImageNotFound as error:
+            raise SandboxError(
+                "image_not_found", f"there is no image {name!r} on this machine", hint=f"docker pull {name}"
+            ) from error
+        except ENGINE_ERRORS as error:
+            raise _unavailable(error) from error
+        return Image(name)
+
+    def _create(
+        self, template: Template, checkout: Path, image: Image, kind: Literal["overlay", "copy"]
+    ) -> DockerSandbox:
+        name = f"sandpiper-{template.run_id}-{secrets.token_hex(4)}"
+        folder, owner = self._work / name, process_identity(os.getpid()) or ""
+        try:
+            self._work.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700)
+            leftovers.write_owner(folder, template.run_id, owner)
+            workspace = prepare(folder, checkout, kind)
+            _write_identity(workspace)
+            self._start(name, template, workspace, image, owner)
+            return DockerSandbox(self._api, name, template, workspace, image, partial(self._remove, name, folder))
+        except BaseException as error:  # also an interrupt must leave nothing behind
+            self._remove(name, folder)
+            if isinstance(error, ENGINE_ERRORS):
+                raise _start_error(error, image) from error
+            raise
+
+    def _start(self, name: str, template: Template, workspace: Workspace, image: Image, owner: str) -> None:
+        if workspace.kind == "overlay":
+            self._api.create_volume(
+                name,
+                driver="local",
+                driver_opts={"type": "overlay", "device": "overlay", "o": workspace.overlay_options()},
+                labels={LABEL_RUN: template.run_id, LABEL_OWNER: owner},
+            )
+        arguments: dict[str, Any] = container_arguments(
+            name, template, workspace, image, owner=owner, engine_cpus=self._cpus
+        )
+        arguments["host_config"] = self._api.create_host_config(**arguments["host_config"])
+        self._api.create_container(**arguments)
+        self._api.start(name)
+
+    def _remove(self, name: str, folder: Path | None) -> bool:
+        try:
+            janitor = self._host
+        except (SandboxError, *ENGINE_ERRORS):
+            janitor = None
+        return leftovers.remove(self._api, name, folder, janitor)
+
+
+class _OverlayRefused(Exception):
+    """The engine could not mount the workspace."""
+
+
+def _write_identity(workspace: Workspace) -> None:
+    etc = workspace.folder / "etc"
+    etc.mkdir()
+    for file, data in identity(workspace, HOME).items():
+        (etc / file).write_bytes(data)
+        (etc / file).chmod(0o644)
+
+
+def _unavailable(error: Exception) -> SandboxError:
+    return SandboxError("docker_unavailable", f"no Docker engine answers: {error}", hint=_START)
+
+
+def _start_error(error: Exception, image: Image) -> Exception:
+    """Why a container did not start, as an error of ours."""
+    text = str(error.explanation) if isinstance(error, APIError) else str(error)
+    if "failed to mount local volume" in text:
+        return _OverlayRefused(text)
+    if "sleep" in text and ("executable file not found" in text or "no such file or directory" in text):
+        return SandboxError(
+            "image_unusable",
+            f"the image {image.name!r} has no `sleep`: {text}",
+            hint="use an image with sh, cat, head, wc, find, mkdir, chmod, readlink and sleep",
+        )
+    if "bind source path does not exist" in text:
+        return SandboxError(
+            "docker_elsewhere",
+            f"the engine does not see this machine's files: {text}",
+            hint="run on the machine of the engine, or mount the work folder at the same path",
+        )
+    return SandboxError(
+        "sandbox_failed", f"the sandbox did not start: {text}", hint="see `docker info` and the engine's log"
+    )

@@ -1,0 +1,97 @@
+"""Changed files, one by one -> Changes, within bounds of bytes, count and time; the bytes go into a folder of blobs."""
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bot.sandbox.tree import Mode, speakable
+from bot.types.sandbox import Blob, Changes, FileChange
+from bot.types.task import Limits
+
+_ENTRIES = 200_000
+_SECONDS = 60.0
+_SKIPPED = 200
+"""Lines about what was not taken."""
+_CHUNK = 1 << 20
+
+
+class Cut(Exception):
+    """A bound was reached."""
+
+
+@dataclass
+class Findings:
+    """What was found so far, and how much more may be."""
+
+    limits: Limits
+    blobs: Path
+    complete: bool = True
+    _files: dict[str, FileChange] = field(default_factory=dict)
+    _skipped: list[str] = field(default_factory=list)
+    _unlisted: int = 0
+    _entries: int = 0
+    _taken: int = 0
+    _until: float = field(default_factory=lambda: time.monotonic() + _SECONDS)
+
+    def changes(self) -> Changes:
+        more = (f"... and {self._unlisted} more",) if self._unlisted else ()
+        files = tuple(change for _, change in sorted(self._files.items()))
+        return Changes(files=files, skipped=(*sorted(self._skipped), *more), complete=self.complete)
+
+    def add(self, change: FileChange) -> None:
+        if len(self._files) >= self.limits.changed_files:
+            raise Cut(f"more than {self.limits.changed_files} files changed")
+        self._files[change.path] = change
+        self._taken += change.new.size if change.new else 0
+
+    def room(self) -> int:
+        """Bytes that may still be taken."""
+        return self.limits.changed_bytes - self._taken
+
+    def skip(self, path: str, why: str, *, complete: bool = True) -> None:
+        """Note a path that is not taken; not `complete` when the proposal is worthless without it."""
+        self.complete = self.complete and complete
+        text = path if speakable(path) else ascii(path)
+        text = text if len(text) <= 200 else f"{text[:150]}...{text[-40:]}"
+        if len(self._skipped) < _SKIPPED or not complete:
+            self._skipped.append(f"{text}: {why}")
+        else:
+            self._unlisted += 1
+
+    def count(self) -> None:
+        """One more file or folder was looked at. Raises Cut."""
+        self._entries += 1
+        if self._entries > _ENTRIES:
+            raise Cut(f"more than {_ENTRIES} files and folders")
+        self._check_time()
+
+    def chunks(self, file: int) -> Iterator[bytes]:
+        """All bytes of an open file. Raises Cut."""
+        os.lseek(file, 0, os.SEEK_SET)
+        while chunk := os.read(file, _CHUNK):
+            self._check_time()
+            yield chunk
+
+    def keep(self, chunks: Iterable[bytes], mode: Mode) -> Blob:
+        """Bytes into a file named by their digest; it appears there whole or not at all."""
+        digest, size = hashlib.sha256(), 0
+        descriptor, temporary = tempfile.mkstemp(dir=self.blobs, prefix=".new-")
+        try:
+            with os.fdopen(descriptor, "wb") as target:
+                for chunk in chunks:
+                    digest.update(chunk)
+                    size += len(chunk)
+                    target.write(chunk)
+            Path(temporary).replace(self.blobs / digest.hexdigest())
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        return Blob(digest=digest.hexdigest(), size=size, mode=mode)
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self._until:
+            raise Cut(f"collecting took longer than {_SECONDS:.0f} s")

@@ -1,0 +1,105 @@
+"""Bytes of a git index -> the paths that git tracks.
+
+Source: gitformat-index(5), versions 2, 3 and 4. The file comes from a checkout that nobody but git wrote; whatever
+does not parse is an error, so that a damaged index is never taken for an empty one.
+"""
+
+from pathlib import Path
+
+_HEADER = 12
+_FIXED = 62
+"""Bytes of an entry before its path, with a SHA-1 name: ten 32-bit numbers, the name, the flags."""
+_EXTENDED = 0x4000
+
+
+class IndexFormatError(ValueError):
+    """The bytes are not an index that we can read."""
+
+
+def tracked_paths(data: bytes) -> frozenset[bytes]:
+    """Paths in the index, `/` between parts. Raises IndexFormatError."""
+    if len(data) < _HEADER or data[:4] != b"DIRC":
+        raise IndexFormatError("no DIRC header")
+    version, count = int.from_bytes(data[4:8], "big"), int.from_bytes(data[8:12], "big")
+    if version not in (2, 3, 4):
+        raise IndexFormatError(f"index version {version} is not known")
+    try:
+        return _entries(data, version, count, _FIXED)
+    except IndexFormatError:  # SHA-256 repositories have names longer by twelve, and nothing in the file says so
+        return _entries(data, version, count, _FIXED + 12)
+
+
+def _entries(data: bytes, version: int, count: int, fixed: int) -> frozenset[bytes]:
+    paths: set[bytes] = set()
+    position, previous = _HEADER, b""
+    for _ in range(count):
+        flags = int.from_bytes(data[position + fixed - 2 : position + fixed], "big")
+        start = position + fixed + (2 if version >= 3 and flags & _EXTENDED else 0)
+        if version == 4:
+            strip, start = _varint(data, start)
+            if strip > len(previous):
+                raise IndexFormatError("a path takes more from its predecessor than there is")
+        end = data.find(b"\0", start)
+        if end < 0:
+            raise IndexFormatError("a path does not end")
+        path = data[start:end]
+        if version == 4:
+            path, position = previous[: len(previous) - strip] + path, end + 1
+        else:
+            position += (end - position + 8) & ~7  # padded with NULs to a multiple of eight
+        _check(path, previous, flags & 0xFFF)
+        paths.add(path)
+        previous = path
+    if position > len(data):
+        raise IndexFormatError("the file ends within an entry")
+    if data[position : position + 4] == b"link":
+        raise IndexFormatError("a split index keeps its entries in another file")
+    return frozenset(paths)
+
+
+def _check(path: bytes, previous: bytes, length: int) -> None:
+    """Entries are sorted and carry their length: how a wrong layout shows itself."""
+    if not path or path < previous or (length != 0xFFF and length != len(path)):
+        raise IndexFormatError("an entry contradicts itself")
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    """Git's offset encoding: seven bits a byte, one added for each byte that follows."""
+    value = 0
+    while position < len(data):
+        byte = data[position]
+        value = (value << 7) | (byte & 0x7F)
+        position += 1
+        if not byte & 0x80:
+            return value, position
+        value += 1
+        if value > len(data):
+            break
+    raise IndexFormatError("a number does not end")
+
+
+def git_folder(checkout: Path) -> Path | None:
+    """Where a checkout keeps its index and HEAD: `.git`, or the folder that a worktree's `.git` file names."""
+    entry = checkout / ".git"
+    if entry.is_symlink():
+        return None
+    if entry.is_dir():
+        return entry
+    if not entry.is_file():
+        return None
+    line = entry.read_bytes()[:4096].decode("utf-8", "surrogateescape").strip()
+    if not line.startswith("gitdir: "):
+        return None
+    target = checkout / line.removeprefix("gitdir: ")
+    return target if target.is_dir() else None
+
+
+def read_tracked(checkout: Path) -> frozenset[bytes] | None:
+    """Paths that a pristine checkout tracks; None where there is no index, or none that we can read."""
+    folder = git_folder(checkout)
+    if folder is None or not (folder / "index").is_file():
+        return None
+    try:
+        return tracked_paths((folder / "index").read_bytes())
+    except IndexFormatError:
+        return None

@@ -1,0 +1,154 @@
+"""This machine's toolchain -> an empty image and the read-only mounts that fill it, for `image: host`.
+
+No registry and no build: the sandbox has exactly the tools that were set up on the machine, and of /etc only what
+programs can't run without. /home and /root stay empty but for the language roots that PATH names.
+"""
+
+import hashlib
+import io
+import os
+import tarfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+from docker.errors import ImageNotFound
+
+REPOSITORY = "sandpiper-host"
+_LINKS = ("bin", "lib", "lib32", "lib64", "libx32")
+_FOLDERS = (
+    "dev",
+    "etc/ssl",
+    "home",
+    "mnt",
+    "opt",
+    "proc",
+    "root",
+    "run",
+    "sbin",
+    "sys",
+    "tmp",
+    "usr",
+    "var/tmp",
+    "workspace",
+)
+_ETC = ("alternatives", "ld.so.cache", "ssl/certs", "ssl/openssl.cnf")
+_SYSTEM = tuple(f"/{folder}" for folder in ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"))
+_HOMES = (Path("/home"), Path("/root"))
+_VERSIONED = ("shims", "versions", "version")
+"""pyenv, rbenv and nodenv: `shims` on PATH find the tools of the versions named in `version` below `versions`."""
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """What of the machine a sandbox sees."""
+
+    path: str
+    """PATH inside: the machine's, without what is not mounted."""
+    mounts: tuple[str, ...]
+    """Files and folders, mounted read-only at their own path."""
+
+
+def host_toolchain(environ: Mapping[str, str]) -> Toolchain:
+    """The machine's tools, as its PATH names them."""
+    mounts = ["/usr", *(f"/etc/{name}" for name in _ETC)]
+    mounts += [f"/{name}" for name in _LINKS if Path(f"/{name}").is_dir() and not Path(f"/{name}").is_symlink()]
+    cache = environ.get("RUNNER_TOOL_CACHE") or "/opt/hostedtoolcache"
+    if not _private(Path(cache)):
+        mounts.append(cache)
+    entries: list[str] = []
+    for entry in environ.get("PATH", "").split(":"):
+        for folder, root in _tools(entry, Path(environ.get("HOME", "/nonexistent"))):
+            entries.append(folder)
+            mounts.append(root)
+    entries += _SYSTEM
+    present = [mount for mount in dict.fromkeys(mounts) if Path(mount).exists() and ":" not in mount]
+    return Toolchain(path=":".join(dict.fromkeys(entries)), mounts=tuple(_outermost(present)))
+
+
+def _tools(entry: str, home: Path) -> Iterator[tuple[str, str]]:
+    """(folder for PATH, root to mount) of one entry of PATH; nothing when its root may hold more than tools."""
+    folder = Path(entry)
+    if not folder.is_absolute() or ".." in folder.parts or not folder.is_dir():
+        return
+    if entry in _SYSTEM or folder.parts[1] == "usr":
+        yield entry, "/usr"
+    elif folder.name == _VERSIONED[0] and (folder.parent / _VERSIONED[1]).is_dir():
+        for version in _chosen(folder.parent / _VERSIONED[2]):
+            root = folder.parent / _VERSIONED[1] / version
+            if (root / "bin").is_dir():
+                yield str(root / "bin"), str(root)
+    elif folder.match("*/.cargo/bin"):
+        # rustup's proxies need rustup's own folder; the toolchain behind them needs nothing.
+        root = home / ".rustup" / "toolchains" / _rust_toolchain(home / ".rustup" / "settings.toml")
+        if (root / "bin").is_dir():
+            yield str(root / "bin"), str(root)
+    elif (folder.parent / "pyvenv.cfg").is_file():
+        yield entry, str(folder.parent)
+        base = (folder / "python").resolve().parent.parent  # the interpreter that the environment was made from
+        if base.parts[1:2] != ("usr",) and (not _private(base) or "versions" in base.parts):
+            yield entry, str(base)
+    elif folder.name == "bin" and "versions" in folder.parts:  # nvm, asdf, pyenv: one version of one language
+        yield entry, str(folder.parent)
+    elif folder.parts[1] == "opt" and len(folder.parts) > 2:
+        yield entry, str(folder.parent if folder.name == "bin" and len(folder.parts) > 3 else folder)
+
+
+def _chosen(file: Path) -> tuple[str, ...]:
+    """Names of the versions that are active everywhere on the machine."""
+    try:
+        return tuple(word for word in file.read_text().split() if "/" not in word and word not in (".", ".."))
+    except (OSError, UnicodeDecodeError):
+        return ()
+
+
+def _rust_toolchain(settings: Path) -> str:
+    try:
+        name = str(tomllib.loads(settings.read_text()).get("default_toolchain", ""))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return "none"
+    return name if name and "/" not in name and name not in (".", "..") else "none"
+
+
+def _private(path: Path) -> bool:
+    return any(path.is_relative_to(home) for home in _HOMES)
+
+
+def _outermost(mounts: list[str]) -> Iterator[str]:
+    for mount in mounts:
+        if not any(mount != other and Path(mount).is_relative_to(other) for other in mounts):
+            yield mount
+
+
+def host_image(client: docker.APIClient) -> str:
+    """Name of the empty image, imported once; its tag follows from its content."""
+    archive = _archive()
+    name = f"{REPOSITORY}:{hashlib.sha256(archive).hexdigest()[:12]}"
+    try:
+        client.inspect_image(name)  # type: ignore[no-untyped-call]
+    except ImageNotFound:
+        repository, tag = name.split(":")
+        client.import_image_from_data(archive, repository=repository, tag=tag)
+    return name
+
+
+def _archive() -> bytes:
+    """Folders to mount on, and the links of a merged /usr as this machine has them.
+
+    /sbin is a folder of links instead of a link: the engine mounts its init into it, which it could not below /usr.
+    """
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name in _FOLDERS:
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(entry)
+        links = {name: os.readlink(f"/{name}").lstrip("/") for name in _LINKS if Path(f"/{name}").is_symlink()}  # noqa: PTH115
+        links |= {f"sbin/{file.name}": f"/usr/sbin/{file.name}" for file in sorted(Path("/usr/sbin").iterdir())}
+        for name, target in links.items():
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = tarfile.SYMTYPE, target
+            archive.addfile(entry)
+    return stream.getvalue()

@@ -1,0 +1,113 @@
+"""Names of sandboxes -> nothing left of them: container, volume, folder; also those that a dead process left."""
+
+import contextlib
+import json
+import logging
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError, NotFound
+from docker.types import LogConfig, Mount
+
+from bot.sandbox.command import ENGINE_ERRORS
+from bot.sandbox.container import LABEL_OWNER, LABEL_RUN, Image, is_dead
+
+_LOG = logging.getLogger(__name__)
+OWNER_FILE = "owner.json"
+
+
+def remove(api: docker.APIClient, name: str, folder: Path | None, janitor: Image | None) -> bool:
+    """Remove all that has this name; True when nothing is left. Never raises for what the engine says."""
+    clean = True
+    try:
+        with contextlib.suppress(NotFound):
+            api.remove_container(name, force=True, v=True)
+        with contextlib.suppress(NotFound):
+            api.remove_volume(name, force=True)
+    except ENGINE_ERRORS as error:
+        _LOG.warning("sandbox %s: not removed, the next sweep tries again: %s", name, error)
+        clean = False
+    if folder is not None and clean:
+        remove_folder(api, folder, janitor)
+        clean = not folder.exists()
+    return clean
+
+
+def remove_folder(api: docker.APIClient, folder: Path, janitor: Image | None) -> None:
+    """Remove a folder, as root inside a container where our own rights don't suffice.
+
+    The engine's overlay leaves a folder of root's, and the sandbox may have taken its own rights away from itself.
+    """
+    if _rm(folder) or janitor is None:
+        return
+    arguments: dict[str, Any] = {
+        "image": janitor.name,
+        "entrypoint": ["find", "/doomed", "-xdev", "-mindepth", "1", "-delete"],
+        "command": [],
+        "user": "0:0",
+        "environment": {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        "host_config": api.create_host_config(
+            network_mode="none",
+            read_only=True,
+            cap_drop=["ALL"],
+            cap_add=["DAC_OVERRIDE", "FOWNER"],
+            security_opt=["no-new-privileges"],
+            log_config=LogConfig(type="none"),
+            mounts=[
+                *(Mount(each, each, type="bind", read_only=True) for each in janitor.mounts),
+                Mount("/doomed", str(folder), type="bind"),
+            ],
+        ),
+    }
+    try:
+        container = api.create_container(**arguments)["Id"]
+        try:
+            api.start(container)
+            api.wait(container, timeout=120)
+        finally:
+            api.remove_container(container, force=True, v=True)
+    except ENGINE_ERRORS as error:
+        _LOG.warning("folder %s: not removed, the next sweep tries again: %s", folder, error)
+    _rm(folder)
+
+
+def _rm(folder: Path) -> bool:
+    # Not shutil.rmtree: a hostile tree is deeper than Python's stack.
+    done = subprocess.run(["rm", "-rf", "--one-file-system", "--", str(folder)], capture_output=True, check=False)
+    return done.returncode == 0 and not folder.exists()
+
+
+def write_owner(folder: Path, run_id: str, owner: str) -> None:
+    """So that a folder is found again when nothing but the folder was made."""
+    (folder / OWNER_FILE).write_text(json.dumps({"run": run_id, "owner": owner}))
+
+
+def find(api: docker.APIClient, work: Path, run_id: str | None) -> dict[str, Path | None]:
+    """Leftovers by name: everything of one run, or everything whose process is dead. Raises ENGINE_ERRORS."""
+    found: dict[str, Path | None] = {}
+    for folder in sorted(work.glob("sandpiper-*")) if work.is_dir() else ():
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            record = json.loads((folder / OWNER_FILE).read_text())
+            if _ours({LABEL_RUN: str(record["run"]), LABEL_OWNER: str(record["owner"])}, run_id):
+                found[folder.name] = folder
+    for container in api.containers(all=True, filters={"label": LABEL_OWNER}):
+        if _ours(container.get("Labels") or {}, run_id):
+            found.setdefault(container["Names"][0].removeprefix("/"), None)
+    try:
+        volumes = api.volumes(filters={"label": LABEL_OWNER}).get("Volumes") or []
+    except APIError as error:
+        _LOG.warning("volumes can't be listed: %s", error)
+        volumes = []
+    for volume in volumes:
+        if _ours(volume.get("Labels") or {}, run_id):
+            found.setdefault(volume["Name"], None)
+    return found
+
+
+def _ours(labels: dict[str, str], run_id: str | None) -> bool:
+    owner, run = labels.get(LABEL_OWNER), labels.get(LABEL_RUN)
+    if not owner or not run:
+        return False
+    return run == run_id if run_id is not None else is_dead(owner)

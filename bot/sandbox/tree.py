@@ -1,0 +1,128 @@
+"""Folders that somebody hostile may have filled -> looked at: component by component, no link followed."""
+
+import contextlib
+import os
+import stat
+import time
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+Mode = Literal["100644", "100755", "120000"]
+
+
+@contextlib.contextmanager
+def root_folder(path: Path) -> Iterator[int]:
+    """A folder of ours, from which everything else is reached; a link in its own path is ours too."""
+    folder = os.open(path, _FOLDER)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def folder_in(parent: int | None, name: str) -> Iterator[int | None]:
+    """An open folder, or None when there is none or it can't be read."""
+    folder = _open(parent, name, _FOLDER | os.O_NOFOLLOW)
+    try:
+        yield folder
+    finally:
+        if folder is not None:
+            os.close(folder)
+
+
+@contextlib.contextmanager
+def file_in(parent: int | None, name: str) -> Iterator[int | None]:
+    """An open regular file, or None when it is something else or can't be read."""
+    status = status_in(parent, name)
+    # Looked at before it is opened: to open a device may be to do something.
+    file = _open(parent, name, _FILE) if status is not None and stat.S_ISREG(status.st_mode) else None
+    try:
+        yield file if file is not None and stat.S_ISREG(os.fstat(file).st_mode) else None
+    finally:
+        if file is not None:
+            os.close(file)
+
+
+def _open(parent: int | None, name: str, flags: int) -> int | None:
+    if parent is None:
+        return None
+    try:
+        return os.open(name, flags, dir_fd=parent)
+    except OSError:
+        return None
+
+
+def status_in(parent: int | None, name: str) -> os.stat_result | None:
+    """lstat, or None when there is nothing, or nothing that can be looked at."""
+    if parent is None:
+        return None
+    try:
+        return os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except OSError:
+        return None
+
+
+def is_folder(parent: int | None, name: str) -> bool:
+    status = status_in(parent, name)
+    return status is not None and stat.S_ISDIR(status.st_mode)
+
+
+def link_in(parent: int | None, name: str) -> bytes | None:
+    """Target of a symlink, as bytes; None when it is none."""
+    if parent is None:
+        return None
+    try:
+        return os.fsencode(os.readlink(name, dir_fd=parent))
+    except OSError:
+        return None
+
+
+def mode_of(status: os.stat_result) -> Mode:
+    """Git knows of one bit."""
+    return "100755" if status.st_mode & stat.S_IXUSR else "100644"
+
+
+def is_whiteout(status: os.stat_result) -> bool:
+    """An overlay's mark for a deleted name (overlayfs.rst, "whiteouts and opaque directories")."""
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def is_opaque(folder: int) -> bool:
+    """Whether an overlay's folder hides the one below it."""
+    for name in ("trusted.overlay.opaque", "user.overlay.opaque"):
+        with contextlib.suppress(OSError):
+            if os.getxattr(folder, name) == b"y":
+                return True
+    return False
+
+
+def speakable(name: str) -> bool:
+    """Text that means the same to everybody: no control, no invisible character, no broken encoding."""
+    return not any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in name)
+
+
+def used_bytes(path: Path, limit: int) -> int:
+    """Bytes on disk below a folder, counted up to `limit`. It may be in use: nothing is opened but folders."""
+    total, until = 0, time.monotonic() + 5
+    stack = [os.open(path, _FOLDER)]
+    try:
+        while stack and total < limit and time.monotonic() < until:
+            current = stack.pop()
+            try:
+                with os.scandir(current) as entries:
+                    for entry in entries:
+                        status = status_in(current, entry.name)
+                        total += status.st_blocks * 512 if status else 0
+                        if status and stat.S_ISDIR(status.st_mode) and len(stack) < 500:
+                            stack += [each for each in (_open(current, entry.name, _FOLDER | os.O_NOFOLLOW),) if each]
+            finally:
+                os.close(current)
+    finally:
+        for left in stack:
+            os.close(left)
+    return total
