@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from bot.blobs import read_blob
 from bot.errors import Conflict, ForgeError, NotFound
 from bot.forge.client import Client, shaped
 from bot.forge.trees import Entry, Trees
 from bot.types.output import Commit, Receipt
-from bot.types.sandbox import Blob, FileChange
+from bot.types.sandbox import FileChange
 
 INLINE_FILE = 64_000
 """Bytes of a text that travels inside the tree; a larger file becomes a blob of its own first."""
@@ -34,7 +35,8 @@ Expected = dict[str, Entry | None]
 def publish_commit(client: Client, path: str, output: Commit, blobs: Path, *, doubt: bool) -> Receipt:
     """Commit `output.files` on `output.parent` and move the branch there. `path` is `/repos/<owner>/<name>`.
 
-    Raises Conflict `branch_exists`, `head_moved`, `empty_commit`, and ForgeError `tree_differs`.
+    Raises Conflict `branch_exists`, `branch_gone`, `head_moved`, `empty_commit`, ForgeError `tree_differs` and
+    TaskError `blob_missing`, `blob_damaged`.
     """
     if output.create and not OUR_BRANCH.fullmatch(output.branch):
         hint = "new branches are named bot/..."
@@ -116,14 +118,14 @@ def _build_tree(client: Client, path: str, output: Commit, blobs: Path) -> str:
     expected: Expected = {}
     files: list[FileChange] = []
     for file in output.files:
-        entry = Entry(file.new.mode, _git_sha(_read(blobs, file.new), len(output.parent))) if file.new else None
+        entry = Entry(file.new.mode, _git_sha(read_blob(blobs, file.new), len(output.parent))) if file.new else None
         if trees.entry(base, file.path) != entry:
             expected[file.path] = entry
             files.append(file)
     if not files:
         raise Conflict("empty_commit", "the branch holds all of these changes already", hint="nothing is left to do")
     tree = base
-    for batch in _batches(files, lambda file: _tree_row(client, path, file, expected, blobs)):
+    for batch in _batches(_not_implied(files), lambda file: _tree_row(client, path, file, expected, blobs)):
         tree = shaped(_sha, client.repeat("POST", f"{path}/git/trees", {"base_tree": tree, "tree": batch}))
     trees.whole(tree)
     if dict(trees.differences(base, tree)) != expected:
@@ -132,13 +134,30 @@ def _build_tree(client: Client, path: str, output: Commit, blobs: Path) -> str:
     return tree
 
 
+def _not_implied(files: Sequence[FileChange]) -> list[FileChange]:
+    """Leave out deletions that follow from an addition: a file where its folder was, or a folder where the file was.
+
+    Git's index would do both in either order; a tree that is asked for both at once is refused.
+    """
+    added = {file.path for file in files if file.new}
+    folders = {each for path in added for each in _above(path)}
+    return [
+        file for file in files if file.new or not (file.path in folders or any(up in added for up in _above(file.path)))
+    ]
+
+
+def _above(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:at]) for at in range(1, len(parts))]
+
+
 def _tree_row(client: Client, path: str, file: FileChange, expected: Expected, blobs: Path) -> dict[str, Any]:
     """One entry of the request; contents that cannot travel inside it are uploaded first."""
     if file.new is None:
         was = file.old.mode if file.old else "100644"
         return {"path": file.path, "mode": was, "type": "blob", "sha": None}
     row: dict[str, Any] = {"path": file.path, "mode": file.new.mode, "type": "blob"}
-    data = _read(blobs, file.new)
+    data = read_blob(blobs, file.new)
     text = _text(data)
     if text is not None:
         return row | {"content": text}
@@ -161,17 +180,6 @@ def _batches(files: Sequence[FileChange], row_of: Callable[[FileChange], dict[st
             size = len(row.get("content", ""))
         batches[-1].append(row)
     return batches
-
-
-def _read(blobs: Path, blob: Blob) -> bytes:
-    """The bytes of a blob, checked against their digest: the folder may have travelled between two jobs."""
-    try:
-        data = (blobs / blob.digest).read_bytes()
-    except OSError as error:
-        raise ForgeError("blob_missing", f"a changed file's contents are missing: {error.strerror}") from None
-    if hashlib.sha256(data).hexdigest() != blob.digest:
-        raise ForgeError("blob_damaged", f"contents {blob.digest[:12]} are not what was validated")
-    return data
 
 
 def _text(data: bytes) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from bot.errors import Conflict, ForgeError, NotFound
+from bot.forge.events_shapes import clean
 
 MESSAGE_LIMIT = 500
 SECONDARY_WAIT = 60.0
@@ -108,22 +109,20 @@ def message_of(text: str) -> str:
 
 
 def parse(text: str) -> Any:
-    """JSON as values without lone surrogates (they cannot be stored or sent); None when it is not JSON."""
+    """JSON as values whose texts can be stored and sent; None when it is not JSON."""
     try:
         data = json.loads(text)
-        return _clean(data) if "\\ud" in text.lower() else data
+        return _clean(data) if "\\u" in text else data
     except (ValueError, RecursionError):
         return None
 
 
 def _clean(data: Any) -> Any:
-    if isinstance(data, str):
-        return data.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     if isinstance(data, list):
         return [_clean(each) for each in data]
     if isinstance(data, dict):
-        return {_clean(name): _clean(value) for name, value in data.items()}
-    return data
+        return {clean(name): _clean(value) for name, value in data.items()}
+    return clean(data)
 
 
 def _entry(error: object) -> str:
