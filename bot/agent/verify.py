@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bot.agent.limits import Deadline, stop_if
+from bot.agent.limits import Deadline, Ended, stop_if, time_limit
 from bot.agent.text import output_tail
 from bot.errors import Cancelled
 from bot.protocols import Cancelled as IsCancelled
@@ -109,6 +109,14 @@ def failure_of(report: CommandReport) -> Failure:
     if report.phase == "setup":
         code = f"setup_{code.removeprefix('command_')}"
     return Failure(code=code, message=f"`{command}` {what}{when}.", hint=hint)
+
+
+def ended_by(reports: Sequence[CommandReport], deadline: Deadline, limits: Limits) -> Ended:
+    """The ending of a run whose last command failed, or was not begun because the time is over."""
+    if deadline.passed() or not reports:
+        return time_limit(limits.minutes)
+    last = reports[-1]
+    return Ended("timed_out" if last.ending == "timed_out" else "failure", failure_of(last))
 
 
 def compare(before: Sequence[CommandReport], after: Sequence[CommandReport]) -> Comparison:

@@ -79,7 +79,7 @@ def decode_message(answer: Any) -> Message:
     for position, call in enumerate(getattr(answer, "tool_calls", None) or ()):
         function = call.function
         identity = call.id or f"call_{position}"
-        calls.append(ToolCall(id=identity, name=function.name or "", arguments=function.arguments or ""))
+        calls.append(ToolCall(id=_text(identity), name=_text(function.name), arguments=_text(function.arguments)))
     return Message(role="assistant", content=_text(answer.content), tool_calls=tuple(calls))
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from bot.agent.detect import Purpose, detect
-from bot.agent.limits import Clock, Deadline, time_limit
-from bot.agent.verify import compare, describe_ending, failure_of, run_commands
+from bot.agent.limits import Clock, Deadline, Ended, time_limit
+from bot.agent.verify import compare, describe_ending, ended_by, run_commands
 from bot.protocols import Cancelled, Observer, Sandbox
 from bot.types.result import CommandReport, Failure, Outcome
 from bot.types.task import RunSpec, Task
-from bot.types.value import Argv, Phase
+from bot.types.value import Argv
 
 PURPOSES: dict[str, Purpose] = {"test": "test", "lint": "lint"}
 """Tasks that find their commands by looking at the checkout."""
@@ -31,25 +32,24 @@ class CommandRuntime:
         commands = commands_of(task, sandbox)
         if not commands:
             return _no_commands(task)
-        reports: list[CommandReport] = []
-
-        def phase(name: Phase, argvs: Sequence[Argv]) -> tuple[CommandReport, ...]:
-            done = run_commands(
-                sandbox, name, argvs, limits=task.limits, deadline=deadline, watch=watch, cancelled=cancelled
-            )
-            reports.extend(done)
-            return done
-
-        if any(not report.ok for report in phase("setup", task.setup)):
-            return _failed(task, reports, deadline)
-        before = phase("before", task.verify)
-        done = phase("task", commands)
-        if deadline.passed() or len(done) < len(commands) or not done[-1].ok:
-            return _failed(task, reports, deadline)
-        after = phase("after", task.verify)
-        if deadline.passed() and len(after) < len(task.verify):
-            return _failed(task, reports, deadline)
+        run = partial(run_commands, sandbox, limits=task.limits, deadline=deadline, watch=watch, cancelled=cancelled)
+        reports = run("setup", task.setup)
+        if not _went_well(reports, task.setup):
+            return _failed(task, reports, ended_by(reports, deadline, task.limits))
+        before = run("before", task.verify)
+        done = run("task", commands)
+        reports += before + done
+        if not _went_well(done, commands):
+            return _failed(task, reports, ended_by(done, deadline, task.limits))
+        after = run("after", task.verify)
+        reports += after
+        if len(after) < len(task.verify):
+            return _failed(task, reports, time_limit(task.limits.minutes))
         return _finished(task, reports, before, after)
+
+
+def _went_well(reports: Sequence[CommandReport], commands: Sequence[Argv]) -> bool:
+    return len(reports) == len(commands) and all(report.ok for report in reports)
 
 
 def commands_of(task: Task, sandbox: Sandbox) -> tuple[Argv, ...]:
@@ -75,23 +75,23 @@ def _finished(
     )
 
 
-def _failed(task: Task, reports: Sequence[CommandReport], deadline: Deadline) -> Outcome:
-    last = reports[-1] if reports else None
-    if deadline.passed():
-        ended = time_limit(task.limits.minutes)
-        conclusion, failure = ended.conclusion, ended.failure
-    else:
-        assert last is not None  # noqa: S101 - nothing but a command that ran can have failed
-        conclusion, failure = ("timed_out" if last.ending == "timed_out" else "failure"), failure_of(last)
+def _failed(task: Task, reports: Sequence[CommandReport], ended: Ended) -> Outcome:
     return Outcome(
-        conclusion=conclusion, title=_title(task), summary=_list(reports), reports=tuple(reports), failure=failure
+        conclusion=ended.conclusion,
+        title=_title(task),
+        summary=_list(reports),
+        reports=tuple(reports),
+        failure=ended.failure,
     )
 
 
 def _no_commands(task: Task) -> Outcome:
     looked = " and nothing in the checkout tells which ones fit" if task.name in PURPOSES else ""
     failure = Failure(
-        code="no_commands", message=f"The task `{task.name}` has no commands{looked}.", hint=NO_COMMANDS_HINT
+        code="no_commands",
+        message=f"The task `{task.name}` has no commands{looked}.",
+        hint=NO_COMMANDS_HINT,
+        blame="caller",
     )
     return Outcome(conclusion="failure", title=_title(task), summary=failure.message, failure=failure)
 

@@ -1,0 +1,204 @@
+"""A task, a model and a sandbox -> what the model reports: ask, act, observe, until it finishes or a limit ends it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bot.agent.history import History
+from bot.agent.limits import Ended, stop_if, time_limit
+from bot.agent.text import shorten, visible
+from bot.agent.tools import Finish, Finished, Hands, Malformed, gist, tool_specs, use
+from bot.errors import ModelError, TaskError
+from bot.protocols import LLM, Observer
+from bot.types.model import Completion, Message, ToolCall
+from bot.types.result import Failure, Usage
+from bot.types.run import Progress
+
+REPAIRS = 3
+"""Answers in a row that may hold a malformed call before the run ends."""
+NUDGES = 2
+"""Answers in a row that may hold no call at all."""
+LAST_STEPS = 5
+"""Steps before the limit at which the model is told to come to an end."""
+ANSWER_TOKENS = 8_192
+"""Longest answer asked for; a quarter of the window where that is less."""
+TOOL_TOKENS = 1_500
+"""Room for the description of the tools."""
+MODEL_SECONDS = 600.0
+"""Longest wait for one answer, retries included."""
+CONTEXT_EXCEEDED = "model_context_exceeded"
+
+NO_CALL = "Your answer called no tool. Go on with a tool, or report with `finish` if you are done."
+CUT_OFF = " Your answer was cut off because it was too long: do it in smaller pieces."
+
+
+class Conversation:
+    """One model at work on one task. Keeps what was said and spent, however it ends."""
+
+    def __init__(
+        self, llm: LLM, opening: tuple[Message, Message], hands: Hands, *, watch: Observer, answers_only: bool = False
+    ) -> None:
+        self.usage = Usage()
+        self.trajectory: list[dict[str, Any]] = []
+        """Every message in full, as mini-swe-agent 1.1 writes them."""
+        self.last_words = ""
+        """The longest text without a call since the last call."""
+        self._llm = llm
+        self._hands = hands
+        self._watch = watch
+        self._answers_only = answers_only
+        self._specs = tool_specs()
+        self._history = History(*opening)
+        self._repairs = 0
+        self._nudges = 0
+        self._pending: list[ToolCall] = []
+        for message in opening:
+            self.trajectory.append(as_record(message))
+
+    def run(self) -> Finish:
+        """Until the model finishes; may be called again after `tell`. Raises Ended, Cancelled, SandboxError."""
+        while True:
+            answer = self._ask()
+            self._add(answer.message, extra={"usage": answer.usage.model_dump()})
+            try:
+                self._act(answer)
+            except Finished as finished:
+                return finished.said
+
+    def tell(self, text: str) -> None:
+        """Say something to the model."""
+        self._add(Message(role="user", content=text))
+
+    def answer_finish(self, text: str) -> None:
+        """Refuse the `finish` that `run` returned last, with the reason; every call needs an answer."""
+        if self._pending:
+            self._answer_rest(text)
+        else:
+            self.tell(text)
+
+    # --- ask ------------------------------------------------------------------------------------------------
+
+    def _ask(self) -> Completion:
+        self._check()
+        tokens = min(ANSWER_TOKENS, self._llm.window // 4)
+        room = max(self._llm.window - tokens - TOOL_TOKENS, 1_000)
+        if self._llm.count(self._history.messages()) > room * 0.9:
+            # Well below the limit, so that not every step condenses and spoils the provider's cache.
+            self._history.fit(self._llm.count, room // 2)
+        try:
+            return self._call(tokens)
+        except ModelError as error:
+            if error.code != CONTEXT_EXCEEDED:
+                raise self._given_up(error) from None
+        self._history.fit(self._llm.count, room // 4)
+        try:
+            return self._call(tokens)
+        except ModelError as error:
+            raise self._given_up(error) from None
+
+    def _call(self, tokens: int) -> Completion:
+        messages = self._history.messages()
+        price = self._llm.estimate(messages, max_tokens=tokens)
+        limit = self._hands.limits.usd
+        if self.usage.usd + price > limit:
+            raise _limit("budget_exceeded", f"The next step could exceed the budget of {limit:g} US dollars.", "usd")
+        try:
+            answer = self._llm.complete(
+                messages, tools=self._specs, seconds=self._hands.deadline.seconds(MODEL_SECONDS), max_tokens=tokens
+            )
+        except TaskError as error:  # a budget around the model
+            raise Ended("failure", error.failure()) from None
+        self.usage = self.usage.plus(answer.usage)
+        return answer
+
+    def _check(self) -> None:
+        """Limits, before anything is spent."""
+        stop_if(self._hands.cancelled)
+        limits = self._hands.limits
+        if self._hands.deadline.passed():
+            raise time_limit(limits.minutes)
+        left = limits.steps - self.usage.steps
+        if left <= 0:
+            raise _limit("step_limit", f"The limit of {limits.steps} steps was reached.", "steps")
+        if left == LAST_STEPS < limits.steps - LAST_STEPS or left == 1 < limits.steps:
+            self.tell(f"{left} of {limits.steps} steps left. Bring the work to an end and call `finish`.")
+
+    def _given_up(self, error: ModelError) -> Ended:
+        if self._hands.deadline.passed():
+            return time_limit(self._hands.limits.minutes)
+        return Ended("failure", error.failure())
+
+    # --- act ------------------------------------------------------------------------------------------------
+
+    def _act(self, answer: Completion) -> None:
+        if answer.finish_reason == "content_filter":
+            raise Ended("failure", ModelError("model_filtered", "The provider's content filter stopped it.").failure())
+        cut = CUT_OFF if answer.finish_reason == "length" else ""
+        self._pending = list(answer.message.tool_calls)
+        if not self._pending:
+            self._nudge(answer.message.content, cut)
+            return
+        self._nudges, self.last_words = 0, ""
+        faults: list[str] = []
+        while self._pending:
+            self._observe(self._pending[0], cut, faults)
+        self._repairs = self._repairs + 1 if faults else 0
+        if self._repairs > REPAIRS:
+            raise _nonsense(f"{self._repairs} answers in a row held calls that cannot be made, lastly: {faults[-1]}")
+
+    def _observe(self, call: ToolCall, cut: str, faults: list[str]) -> None:
+        if self._hands.deadline.passed():
+            self._answer_rest("not done: the time is over")
+            raise time_limit(self._hands.limits.minutes)
+        stop_if(self._hands.cancelled)
+        step = f"step {self.usage.steps}: {visible(call.name)[:60]}"
+        self._watch.notify(Progress(stage="work", text=step, detail=shorten(visible(gist(call)), 600)))
+        try:
+            said = use(call, self._hands)
+        except Malformed as error:
+            faults.append(str(error))
+            said = f"error: {error}.{cut}"
+        self._pending.pop(0)
+        self._add(Message(role="tool", content=said, tool_call_id=call.id))
+
+    def _answer_rest(self, text: str) -> None:
+        for call in self._pending:
+            self._add(Message(role="tool", content=text, tool_call_id=call.id))
+        self._pending = []
+
+    def _nudge(self, said: str, cut: str) -> None:
+        self._nudges += 1
+        self.last_words = max(self.last_words, said.strip(), key=len)
+        if self._nudges <= NUDGES:
+            self.tell(NO_CALL + cut)
+        elif self._answers_only and self.last_words:
+            raise Finished(Finish(title=self.last_words.lstrip("# ").split("\n")[0][:70], summary=self.last_words))
+        else:
+            raise _nonsense(f"{self._nudges} answers in a row called no tool")
+
+    def _add(self, message: Message, **more: Any) -> None:
+        self._history.add(message)
+        self.trajectory.append(as_record(message) | more)
+
+
+def as_record(message: Message) -> dict[str, Any]:
+    """A message as trajectories hold it: OpenAI's shape."""
+    record: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        record["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        record["tool_call_id"] = message.tool_call_id
+    return record
+
+
+def _limit(code: str, message: str, field: str) -> Ended:
+    hint = f"Raise `limits.{field}` of the task in the policy, or ask for a smaller piece of work."
+    return Ended("failure", Failure(code=code, message=message, hint=hint))
+
+
+def _nonsense(what: str) -> Ended:
+    error = ModelError("model_malformed", f"The model could not be worked with: {what}.", hint="Try another model.")
+    return Ended("failure", error.failure())
