@@ -1,0 +1,92 @@
+"""Small payloads, and a forge in memory with a repository that people of every permission visit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bot.errors import ModelError
+from bot.forge.events import parse_event
+from bot.settings import Settings
+from bot.testing.forge import FakeForge, FakeReader
+from bot.testing.llm import ScriptedLLM
+from bot.triage.decide import decide
+from bot.types.decision import Decision
+from bot.types.event import Comment, Event
+
+HEAD, BASE, MAIN, MOVED = "1" * 40, "2" * 40, "3" * 40, "4" * 40
+SETTINGS = Settings()
+IDS = {"owner": 1, "writer": 2, "triager": 3, "reader": 4, "stranger": 5, "sandpiper[bot]": 900}
+LEVELS = {"owner": "admin", "writer": "write", "triager": "triage", "reader": "read"}
+EARLY, ASKED, LATE = "2030-01-01T10:00:00Z", "2030-01-01T11:00:00Z", "2030-01-01T12:00:00Z"
+
+
+def account(login: str, **more: Any) -> dict[str, Any]:
+    bot = login.endswith("[bot]")
+    return {"login": login, "id": IDS.get(login, 77), "type": "Bot" if bot else "User", **more}
+
+
+def envelope(sender: str, **more: Any) -> dict[str, Any]:
+    repository = {"full_name": "octo/repo", "default_branch": "main", "id": 9, "private": False, "archived": False}
+    return {"repository": repository, "sender": account(sender), **more}
+
+
+def issue(author: str = "stranger", **more: Any) -> dict[str, Any]:
+    shape = {"number": 7, "title": "It crashes", "body": "On start.", "state": "open", "locked": False, "labels": []}
+    return {**shape, "user": account(author), "updated_at": ASKED, **more}
+
+
+def pull(author: str = "stranger", *, fork: bool = True, sha: str = HEAD, **more: Any) -> dict[str, Any]:
+    home, origin = {"full_name": "octo/repo"}, {"full_name": f"{author}/repo"}
+    head = {"ref": "topic", "sha": sha, "repo": origin if fork else home}
+    base = {"ref": "main", "sha": BASE, "repo": home}
+    return {**issue(author), "head": head, "base": base, "draft": False, "merged": False, **more}
+
+
+def comment_payload(body: str, sender: str = "writer", action: str = "created", **more: Any) -> dict[str, Any]:
+    comment = {"id": 100, "user": account(sender), "body": body, "created_at": ASKED, "updated_at": ASKED}
+    return envelope(sender, action=action, issue=issue(), comment=comment, **more)
+
+
+def commented(body: str, sender: str = "writer", **more: Any) -> Event:
+    return parse_event("issue_comment", comment_payload(body, sender, **more), settings=SETTINGS)
+
+
+def labeled(label: str, sender: str = "writer", **more: Any) -> Event:
+    payload = envelope(sender, action="labeled", issue=issue(**more), label={"name": label})
+    return parse_event("issues", payload, settings=SETTINGS)
+
+
+def opened(author: str = "stranger", action: str = "opened", **more: Any) -> Event:
+    return parse_event("issues", envelope(author, action=action, issue=issue(author, **more)), settings=SETTINGS)
+
+
+def pulled(action: str, sender: str = "stranger", *, label: str = "", **more: Any) -> Event:
+    payload = envelope(sender, action=action, pull_request=pull(**more), label={"name": label})
+    return parse_event("pull_request", payload, settings=SETTINGS)
+
+
+def dispatched(sender: str = "writer", **inputs: Any) -> Event:
+    return parse_event("workflow_dispatch", envelope(sender, inputs=inputs), settings=SETTINGS, delivery="42")
+
+
+def forge_for(event: Event, *, policy: str = "", comments: Sequence[Comment] = ()) -> FakeForge:
+    """The forge as it was when the event happened: its subject and its comment are there, unchanged."""
+    forge = FakeForge(branches={"main": MAIN})
+    forge.permissions.update(LEVELS)  # type: ignore[arg-type]  # the words are permissions
+    if policy:
+        forge.files[".github/bot.yml", "main"] = policy.encode()
+    if event.subject:
+        forge.subjects[event.subject.number] = event.subject
+        forge.comments[event.subject.number] = list(comments)
+        if event.trigger.kind == "comment":
+            forge.comments[event.subject.number].append(event.trigger.comment)
+    return forge
+
+
+def no_model(name: str | None) -> ScriptedLLM:
+    raise ModelError("asked_too_early", "no model may be asked here")
+
+
+def judge(
+    event: Event, forge: FakeForge | None = None, *, settings: Settings = SETTINGS, model: Any = None
+) -> Decision:
+    return decide(event, reader=FakeReader(forge or forge_for(event)), settings=settings, model=model)
