@@ -183,16 +183,13 @@ def _inline(node: SyntaxTreeNode, living: Living) -> str:
 
 
 def _plain(nodes: Sequence[SyntaxTreeNode]) -> str:
+    """The words of inline nodes; those of different nodes never join up."""
     parts = []
     for node in nodes:
-        if node.type in ("softbreak", "hardbreak"):
-            parts.append(" ")
-        elif node.type == "html_inline":
-            parts.append(html_text(node.content))
-        elif node.type in ("text", "code_inline"):
-            parts.append(node.content)
+        if node.type in ("text", "html_inline"):
+            parts.append(node.content if node.type == "text" else html_text(node.content))
         else:
-            parts.append(_plain(node.children))
+            parts.append(f" {node.content or _plain(node.children)} ")
     return "".join(parts)
 
 
@@ -228,7 +225,7 @@ def _node(node: SyntaxTreeNode, living: Living, closing: bool, inside: frozenset
     if kind in ("em", "strong", "s"):
         return _wrapped(node, living, closing, inside)
     if kind == "image":
-        label = living.clean(_plain(node.children)).strip() or "image"
+        label = " ".join(living.clean(_plain(node.children)).split()) or "image"
         return _link(escape_words(label, living, closing), str(node.attrs.get("src", "")), living, closing, inside)
     if kind == "link":
         label = _markup(node.children, living, closing, inside | {"link"}).strip()

@@ -31,7 +31,7 @@ _INVISIBLE = frozenset(
 """Characters without a shape that Unicode does not count as format characters: used to hide text from people."""
 _KEYWORD = re.compile(r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?)\b", re.IGNORECASE)
 _REFERENCE = re.compile(r"#[0-9]|\bgh-[0-9]|/(?:issues|pull|discussions)/[0-9]", re.IGNORECASE)
-_ADDRESS = re.compile(r"://|www\.|[a-z]:/|@[\w-]", re.IGNORECASE)
+_ADDRESS = re.compile(r"://|www\.|@[\w-]", re.IGNORECASE)
 _WORD = re.compile(r"""^([(\[{<"'“‘*_~,;:]*)(.*?)([)\]}>"'”’.,;:!?*_~…]*)$""", re.DOTALL)
 _SAFE_URL = re.compile(r"https?://[A-Za-z0-9.:-]+(?:[/?#][A-Za-z0-9._~:/?#@!$&'()*+,;=%-]*)?")
 
