@@ -126,6 +126,7 @@ class DockerSandbox:
         ending, code = self._ending(raw, before)
         stdout, stderr = raw.stdout, raw.stderr
         if code in (126, 127) and stdout.startswith(b"OCI runtime exec failed"):
+            code = 127 if b"not found" in stdout else code  # as shells say it, whatever the engine's version
             stdout, stderr = b"", stdout.strip() + b"\n"  # the engine tells on the wrong stream
         return ExecResult(
             ending=ending, exit_code=code, stdout=stdout, stderr=stderr, dropped_bytes=raw.dropped, seconds=raw.seconds
