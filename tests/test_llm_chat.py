@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bot.agent.runtimes.builtin import BuiltinRuntime
 from bot.errors import ConfigurationError, ModelError
 from bot.llm.budget import Budget, BudgetExceeded
 from bot.llm.chat import ATTEMPTS, FIRST_PAUSE, open_model
@@ -21,6 +22,9 @@ from bot.protocols import LLM
 from bot.settings import Settings
 from bot.testing.llm import ScriptedLLM
 from bot.types.model import Message, ToolCall, ToolSpec
+from bot.types.task import Task
+from tests.agent_fixtures import FolderSandbox, News, never, spec_of
+from tests.github_server.model_server import Failure, Item, ModelServer, Reply, completion, slow, text, tool
 
 KEY = "sk-canary-0123456789abcdefghijklmnop"
 ASK = (Message(role="user", content="hi"),)
@@ -29,71 +33,35 @@ SCHEMA = {"type": "object", "properties": {"label": {"type": "string"}}}
 
 
 class Wire:
-    """What the server answers, in order, and what it was sent."""
+    """A scripted server, and a model of ours that talks to it without really sleeping."""
 
-    def __init__(self) -> None:
-        self.answers: list[tuple[int, dict[str, str], Any]] = []
-        self.bodies: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.url = ""
+    def __init__(self, server: ModelServer) -> None:
+        self.server = server
         self.slept: list[float] = []
 
-    def will(self, status: int, body: Any, **headers: str) -> None:
-        self.answers.append((status, {name.replace("_", "-"): value for name, value in headers.items()}, body))
+    def will(self, *items: Item) -> None:
+        self.server.script.extend(items)
 
-    def says(self, content: str | None = "hello", **message: Any) -> None:
-        self.will(200, answer({"role": "assistant", "content": content, **message}))
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        return [asked.body for asked in self.server.requests]
 
     def open(self, model: str = "gpt-4o", **settings: Any) -> LLM:
-        values = {"model": model, "model_url": self.url, "model_key": KEY, **settings}
+        values = {"model": model, "model_url": f"{self.server.url}/v1", "model_key": KEY, **settings}
         return open_model(Settings.model_validate(values), None, {}, sleep=self.slept.append)
 
 
-def answer(message: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": "x",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "gpt-4o",
-        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-        "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100},
-    }
+HELLO = Reply("hello", prompt_tokens=1000, completion_tokens=100)
 
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:
-    state = Wire()
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *args: Any) -> None:
-            return
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            state.bodies.append(json.loads(body))
-            state.headers.append({name.lower(): value for name, value in self.headers.items()})
-            status, headers, reply = state.answers.pop(0)
-            data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
-            self.send_response(status)
-            for name, value in {"content-type": "application/json", **headers}.items():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_port}/v1"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield state
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with ModelServer() as server:
+        yield Wire(server)
 
 
 def test_a_tool_call_goes_there_and_back(wire: Wire) -> None:
-    call = {"id": "c1", "type": "function", "function": {"name": "shell", "arguments": '{"command": "ls"}'}}
-    wire.says(None, tool_calls=[call])
+    wire.will(tool("shell", {"command": "ls"}))
     history = (
         Message(role="system", content="be brief"),
         *ASK,
@@ -101,7 +69,10 @@ def test_a_tool_call_goes_there_and_back(wire: Wire) -> None:
         Message(role="tool", content="error", tool_call_id="c0"),
     )
     done = wire.open().complete(history, tools=[TOOL], max_tokens=77)
-    assert done.message.tool_calls == (ToolCall(id="c1", name="shell", arguments='{"command": "ls"}'),)
+    assert [(call.name, json.loads(call.arguments)) for call in done.message.tool_calls] == [
+        ("shell", {"command": "ls"})
+    ]
+    assert done.finish_reason == "tool_calls"
     sent = wire.bodies[0]
     assert sent["tools"][0]["function"]["name"] == "shell"
     assert sent["max_tokens"] == 77
@@ -109,13 +80,12 @@ def test_a_tool_call_goes_there_and_back(wire: Wire) -> None:
     function = sent["messages"][2]["tool_calls"][0]["function"]
     assert function["name"] == "no_such_"
     assert json.loads(function["arguments"]) == {"malformed": "{malformed"}
-    assert wire.headers[0]["authorization"] == f"Bearer {KEY}"
+    assert wire.server.requests[0].headers["authorization"] == f"Bearer {KEY}"
     assert not {name for name in sent if name.startswith("_")}
 
 
 def test_usage_is_priced_by_the_list_and_unknown_models_are_free(wire: Wire) -> None:
-    wire.says()
-    wire.says()
+    wire.will(HELLO, HELLO)
     known = wire.open()
     usage = known.complete(ASK).usage
     assert (usage.steps, usage.input_tokens, usage.output_tokens) == (1, 1000, 100)
@@ -128,11 +98,16 @@ def test_usage_is_priced_by_the_list_and_unknown_models_are_free(wire: Wire) -> 
     assert own.window > 8_000
 
 
+def test_what_the_provider_had_cached_is_cheaper(wire: Wire) -> None:
+    body = completion({"model": "gpt-4o", "messages": []}, HELLO, "x")
+    body["usage"]["prompt_tokens_details"] = {"cached_tokens": 600}
+    wire.will(Failure(200, raw=json.dumps(body).encode()))
+    assert wire.open().complete(ASK).usage.usd == pytest.approx(0.00275)
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_passing_faults_are_waited_out(wire: Wire, status: int) -> None:
-    wire.will(status, {"error": {"message": "later"}})
-    wire.will(status, {"error": {"message": "later"}}, retry_after="7")
-    wire.says()
+    wire.will(Failure(status), Failure(status, retry_after=7), HELLO)
     assert wire.open().complete(ASK).message.content == "hello"
     assert wire.slept == [FIRST_PAUSE, 7.0]
     assert len(wire.bodies) == 3
@@ -140,8 +115,7 @@ def test_passing_faults_are_waited_out(wire: Wire, status: int) -> None:
 
 @pytest.mark.parametrize(("status", "code"), [(429, "model_rate_limited"), (500, "model_unavailable")])
 def test_lasting_faults_end_after_a_few_attempts(wire: Wire, status: int, code: str) -> None:
-    for _ in range(ATTEMPTS):
-        wire.will(status, {"error": {"message": f"no, {KEY}"}})
+    wire.will(*[Failure(status, f"no, {KEY}")] * ATTEMPTS)
     with pytest.raises(ModelError) as caught:
         wire.open().complete(ASK)
     assert caught.value.code == code
@@ -153,7 +127,7 @@ def test_lasting_faults_end_after_a_few_attempts(wire: Wire, status: int, code: 
 
 
 def test_a_wait_beyond_the_time_limit_is_not_begun(wire: Wire) -> None:
-    wire.will(429, {"error": {"message": "slow down"}}, retry_after="3600")
+    wire.will(Failure(429, retry_after=3600))
     with pytest.raises(ModelError, match="model_rate_limited"):
         wire.open().complete(ASK, seconds=60)
     assert wire.slept == []
@@ -172,7 +146,7 @@ def test_a_wait_beyond_the_time_limit_is_not_begun(wire: Wire) -> None:
     ],
 )
 def test_lasting_faults_are_named_at_once(wire: Wire, status: int, message: str, code: str) -> None:
-    wire.will(status, {"error": {"message": message, "type": "x", "code": "y"}})
+    wire.will(Failure(status, message))
     with pytest.raises(ModelError) as caught:
         wire.open().complete(ASK)
     assert caught.value.code == code
@@ -180,53 +154,65 @@ def test_lasting_faults_are_named_at_once(wire: Wire, status: int, message: str,
     assert wire.slept == []
 
 
-@pytest.mark.parametrize("body", [b"<html>busy</html>", {"choices": []}, {}, [], b""])
-def test_nonsense_instead_of_an_answer_is_an_unavailable_model(wire: Wire, body: Any) -> None:
-    for _ in range(ATTEMPTS):
-        wire.will(200, body)
+@pytest.mark.parametrize("body", [b"<html>busy</html>", b'{"choices": []}', b'{"choices": [', b"{}", b"[]", b""])
+def test_nonsense_instead_of_an_answer_is_an_unavailable_model(wire: Wire, body: bytes) -> None:
+    wire.will(*[Failure(200, raw=body)] * ATTEMPTS)
     with pytest.raises(ModelError, match="model_unavailable"):
         wire.open().complete(ASK)
+
+
+def test_a_dropped_connection_is_made_again(wire: Wire) -> None:
+    wire.will(Failure(0), HELLO)
+    assert wire.open().complete(ASK).message.content == "hello"
 
 
 def test_a_server_that_hangs_is_given_up(wire: Wire) -> None:
-    class Silent(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            gone.wait(20)
-
-    gone = threading.Event()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Silent)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        wire.open()  # the import is not part of the time
-        wire.url = f"http://127.0.0.1:{server.server_port}/v1"
-        with pytest.raises(ModelError, match="model_unavailable"):
-            wire.open().complete(ASK, seconds=2)
-    finally:
-        gone.set()
-        server.shutdown()
-        server.server_close()
+    wire.open().count(ASK)
+    assert wire.open().window  # the import is not part of the time
+    wire.will(*[slow(5, HELLO)] * ATTEMPTS)
+    began = time.monotonic()
+    with pytest.raises(ModelError, match="model_unavailable"):
+        wire.open().complete(ASK, seconds=2)
+    assert time.monotonic() - began < 5
 
 
 def test_a_server_that_is_not_there_is_unavailable(wire: Wire) -> None:
-    wire.url = "http://127.0.0.1:9/v1"
     with pytest.raises(ModelError, match="model_unavailable"):
-        wire.open().complete(ASK)
+        wire.open(model_url="http://127.0.0.1:9/v1").complete(ASK)
     assert len(wire.slept) == ATTEMPTS - 1
 
 
 def test_a_schema_is_asked_for_in_words_where_the_parameter_is_refused(wire: Wire) -> None:
-    wire.says('{"label": "bug"}')
+    wire.will(Reply('{"label": "bug"}'))
     llm = wire.open()
     assert llm.complete(ASK, schema=SCHEMA).message.content == '{"label": "bug"}'
     assert wire.bodies[0]["response_format"]["json_schema"]["schema"] == SCHEMA
-    wire.will(400, {"error": {"message": "response_format is not supported"}})
-    wire.says('```json\n{"label": "bug"}\n```')
-    wire.says('{"label": "bug"}')
+    wire.will(Failure(400, "response_format is not supported"), Reply('```json\n{"label": "bug"}\n```'))
     assert llm.complete(ASK, schema=SCHEMA).message.content == '{"label": "bug"}'
     assert "response_format" not in wire.bodies[2]
     assert "JSON schema" in wire.bodies[2]["messages"][-1]["content"]
+    wire.will(Reply('{"label": "bug"}'))
     llm.complete(ASK, schema=SCHEMA)
     assert "response_format" not in wire.bodies[3]
+
+
+def test_an_agent_works_through_a_real_provider(wire: Wire, tmp_path: Path) -> None:
+    """Malformed calls, a lost connection and a limit on the way; the server checks that calls and answers pair up."""
+    wire.will(
+        tool("shell", "{malformed"),
+        Failure(429, retry_after=3),
+        tool("write", {"path": "state", "content": "good"}, "Writing."),
+        Failure(0),
+        text("Done, I think."),
+        tool("finish", {"title": "Mend it", "summary": "Mended."}),
+    )
+    spec = spec_of(Task(name="fix", verify=(("grep", "-q", "good", "state"),)))
+    outcome = BuiltinRuntime(wire.open()).run(spec, FolderSandbox(tmp_path), watch=News(), cancelled=never)
+    assert (outcome.conclusion, outcome.title) == ("success", "Mend it")
+    assert outcome.usage.steps == 4
+    assert outcome.usage.usd > 0
+    assert wire.slept == [3.0, FIRST_PAUSE]
+    assert KEY not in json.dumps([dict(each) for each in outcome.trajectory])
 
 
 def test_counting_is_rather_too_high() -> None:
@@ -324,7 +310,7 @@ except Exception as error:
 """
 
 
-def test_litellm_comes_late_alone_and_leaves_no_trace(tmp_path: Any) -> None:
+def test_litellm_comes_late_alone_and_leaves_no_trace(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", CLEAN], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
     )
