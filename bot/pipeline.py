@@ -36,7 +36,7 @@ from bot.stop import watch_for_stop
 from bot.store.artifacts import write_artifacts
 from bot.store.diff import with_counts
 from bot.triage.decide import decide
-from bot.types.decision import Answer, Go, Refuse
+from bot.types.decision import Answer, Decision, Go, Refuse
 from bot.types.event import Event
 from bot.types.output import Note, Output
 from bot.types.result import Failure, Outcome, RunResult
@@ -73,16 +73,18 @@ def handle(event: Event, deps: Deps) -> Run:
         return run
     if run.status == "completed":
         run = _reopen(run, event, deps)
-    with _true_ending(run.run_id, deps):
-        run = _decided(run, deps)
-        if not isinstance(run.decision, Go):
-            return _answered(run, deps)
-        if finished := _finished_elsewhere(run, run.decision.spec, deps):
-            return finished
-        if run.result is None or not run.intents:  # a result that another job made was not announced yet
-            run = _announced(run, run.decision.spec, deps)
-        return publish(_executed(run, run.decision.spec, deps), deps)
-    return _reload(run.run_id, deps)
+    return _with_true_ending(run, deps, _story)
+
+
+def _story(run: Run, deps: Deps) -> Run:
+    run, decision = _decided(run, deps)
+    if not isinstance(decision, Go):
+        return _answered(run, decision, deps)
+    if finished := _finished_elsewhere(run, decision.spec, deps):
+        return finished
+    if run.result is None or not run.intents:  # a result that another job made was not announced yet
+        run = _announced(run, decision.spec, deps)
+    return publish(_executed(run, decision.spec, deps), deps)
 
 
 def propose(event: Event, deps: Deps) -> Run:
@@ -90,16 +92,20 @@ def propose(event: Event, deps: Deps) -> Run:
     run = deps.store.open(event)
     if _is_settled(run, event):
         return run
-    with _true_ending(run.run_id, deps, speak=False):
-        run = _decided(run, deps)
-        return _executed(run, run.decision.spec, deps) if isinstance(run.decision, Go) else run
-    return _reload(run.run_id, deps)
+    return _with_true_ending(run, deps, _proposal, speak=False)
+
+
+def _proposal(run: Run, deps: Deps) -> Run:
+    run, decision = _decided(run, deps)
+    return _executed(run, decision.spec, deps) if isinstance(decision, Go) else run
 
 
 def publish(run: Run, deps: Deps) -> Run:
     """Write to the forge what the result deserves, each output once; the status comment comes last and is true."""
-    if not isinstance(run.decision, Go) or run.result is None:
-        return _answered(run, deps)
+    if not isinstance(run.decision, Go):
+        return _answered(run, run.decision, deps) if run.decision else run
+    if run.result is None:
+        raise SandpiperError("no_result", f"run {run.run_id} has no result to publish", hint="propose it first")
     spec, result = run.decision.spec, _held_back(run.decision.spec, run.result, deps)
     _tell(deps, "publish", f"publishing as {deps.reader.viewer().login}")
     for output in proposals(spec, result, settings=deps.settings):
@@ -143,28 +149,28 @@ def _reopen(run: Run, event: Event, deps: Deps) -> Run:
     return deps.store.save(Run(run_id=run.run_id, event=event, created_at=run.created_at))
 
 
-def _decided(run: Run, deps: Deps) -> Run:
+def _decided(run: Run, deps: Deps) -> tuple[Run, Decision]:
     if run.decision is not None:
-        return run
+        return run, run.decision
     _tell(deps, "event", f"{run.event.name} {run.event.action}".strip() + f" by {run.event.actor.login}")
     decision = decide(run.event, reader=deps.reader, settings=deps.settings, model=deps.model)
     _tell(deps, "decide", f"{decision.kind}: {decision.reason}")
     status = "in_progress" if isinstance(decision, Go) else "queued"
-    return deps.store.save(run.changed(decision=decision, status=status))
+    return deps.store.save(run.changed(decision=decision, status=status)), decision
 
 
-def _answered(run: Run, deps: Deps) -> Run:
+def _answered(run: Run, decision: Decision, deps: Deps) -> Run:
     """Publish what needs no sandbox: an answer, or a polite refusal; nothing where the event is ignored."""
     outputs: tuple[Output, ...] = ()
-    if isinstance(run.decision, Answer):
-        outputs = run.decision.outputs
-    elif isinstance(run.decision, Refuse):
-        outputs = refusal(run.event, run.decision, day=_now().date().isoformat())
+    failure = None
+    if isinstance(decision, Answer):
+        outputs = decision.outputs
+    elif isinstance(decision, Refuse):
+        outputs = refusal(run.event, decision, day=_now().date().isoformat())
+        failure = Failure(code=decision.code, message=decision.reason, blame="caller")
     for output in outputs:
         run = _put(run, output, deps)
-    refused = isinstance(run.decision, Refuse)
-    failure = Failure(code=run.decision.code, message=run.decision.reason, blame="caller") if refused else None
-    return _complete(run, "success" if isinstance(run.decision, Answer) else "skipped", failure, deps)
+    return _complete(run, "success" if isinstance(decision, Answer) else "skipped", failure, deps)
 
 
 def _finished_elsewhere(run: Run, spec: RunSpec, deps: Deps) -> Run | None:
@@ -339,32 +345,30 @@ def _complete(run: Run, conclusion: Conclusion, failure: Failure | None, deps: D
 # --- endings ----------------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _true_ending(run_id: str, deps: Deps, *, speak: bool = True) -> Iterator[None]:
-    """Turn an error into the run's ending. A defect of ours (any other exception) is recorded, then raised."""
+def _with_true_ending(run: Run, deps: Deps, story: Callable[[Run, Deps], Run], *, speak: bool = True) -> Run:
+    """Tell the story. An error becomes the run's ending; a defect of ours is recorded so, and raised again."""
     try:
-        yield
+        return story(run, deps)
     except CancelledError as error:
-        _end(run_id, deps, error.failure(), "cancelled", speak)
+        return _end(run.run_id, deps, error.failure(), "cancelled", speak)
     except SandpiperError as error:
-        _end(run_id, deps, error.failure(), "failure", speak)
+        return _end(run.run_id, deps, error.failure(), "failure", speak)
     except KeyboardInterrupt:
-        _end(run_id, deps, Failure(code="interrupted", message="interrupted", blame="person"), "cancelled", speak)
+        _end(run.run_id, deps, Failure(code="interrupted", message="interrupted", blame="person"), "cancelled", speak)
         raise
     except Exception as error:
         # A defect must not leave "in progress" behind for ever; it is raised again for whoever can mend it.
         message = f"a defect in the bot: {type(error).__name__}"
-        _end(run_id, deps, Failure(code="internal_error", message=message, blame="provider"), "failure", speak)
+        _end(run.run_id, deps, Failure(code="internal_error", message=message, blame="provider"), "failure", speak)
         raise
 
 
-def _end(run_id: str, deps: Deps, failure: Failure, conclusion: Conclusion, speak: bool) -> None:
+def _end(run_id: str, deps: Deps, failure: Failure, conclusion: Conclusion, speak: bool) -> Run:
     run = _reload(run_id, deps)
     clean = failure.changed(message=redact(failure.message, deps.secrets))
     if speak:
-        finalise(run, deps, clean, conclusion)
-    elif run.status != "completed":
-        _complete(run, conclusion, clean, deps)
+        return finalise(run, deps, clean, conclusion)
+    return run if run.status == "completed" else _complete(run, conclusion, clean, deps)
 
 
 def _reload(run_id: str, deps: Deps) -> Run:

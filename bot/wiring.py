@@ -10,7 +10,8 @@ from bot.forge.checkout import GitCheckouts
 from bot.forge.dry import DryRunWriter
 from bot.forge.forge import open_forge
 from bot.forge.local_writer import open_local
-from bot.llm.chat import choose_model, open_model
+from bot.llm.chat import open_model
+from bot.llm.models import choose_model
 from bot.pipeline import Deps
 from bot.plugins import load_adapter
 from bot.protocols import LLM, AgentRuntime, Cancelled, ForgeReader, ForgeWriter, Observer
@@ -43,7 +44,7 @@ def wire(
         reader=reader,
         writer=DryRunWriter() if settings.dry_run else writer,
         store=store,
-        sandboxes=load_adapter("sandboxes", settings.sandbox)(settings.state / "sandboxes"),
+        sandboxes=load_adapter("sandboxes", settings.sandbox)(work=settings.state / "sandboxes"),
         runtime=partial(_runtime, partial(_model, settings, dict(environ))),
         model=model,
         checkouts=GitCheckouts(settings, local / "repository.git" if local else checkout),

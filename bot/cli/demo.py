@@ -15,10 +15,11 @@ from bot.cli.sample import BUG_BODY, BUG_TITLE, FILES, STALE_BODY, STALE_TITLE
 from bot.errors import ConfigurationError
 from bot.forge.events import parse_event
 from bot.forge.local import LocalReader, Person, Thread, create_local, open_issue, open_repository, write_thread
-from bot.llm.chat import choose_model
+from bot.llm.models import choose_model
 from bot.pipeline import exit_code, handle
 from bot.settings import Settings, load_settings
-from bot.telemetry.display import observer_for, show_run
+from bot.telemetry.display import observer_for
+from bot.telemetry.view import show_run
 from bot.types.run import Run
 from bot.wiring import wire
 
