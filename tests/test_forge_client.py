@@ -172,6 +172,29 @@ def test_every_refusal_has_a_code_and_a_way_out(status: int, code: str) -> None:
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("Unable to create comment because issue is locked.", "locked"),
+        ("Repository was archived so is read-only.", "archived"),
+        ("Resource not accessible by integration", "forbidden"),
+    ],
+)
+def test_reasons_that_people_can_mend_have_codes_of_their_own(said: str, code: str) -> None:
+    with responses.RequestsMock() as mock:
+        mock.post(f"{API}/x", status=403, json={"message": said})
+        with pytest.raises(ForgeError) as caught:
+            client_for([]).write("POST", "/x", {})
+    assert caught.value.code == code
+
+
+def test_a_token_of_one_letter_does_not_spoil_answers() -> None:
+    with responses.RequestsMock() as mock:
+        mock.get(f"{API}/x", json={"text": "axe"})
+        settings = Settings(token=SecretStr("x"), api_url=API)
+        assert Client(Transport(settings)).get("/x")["text"] == "axe"
+
+
 def test_a_missing_permission_is_named() -> None:
     with responses.RequestsMock() as mock:
         headers = {"X-Accepted-GitHub-Permissions": "issues=write"}

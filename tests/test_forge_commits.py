@@ -98,7 +98,8 @@ def test_a_server_that_echoes_the_commit_as_the_trees_name(tmp_path: Path) -> No
     (tmp_path / digest).write_bytes(data)
     files = (FileChange(path="a", new=Blob(digest=digest, size=1)),)
     output = Commit(key="c", branch="bot/x", create=True, parent=parent, message="m", files=files)
-    _, writer = open_forge(Settings(api_url=api), NAME, sleep=[].append)
+    naps: list[float] = []
+    _, writer = open_forge(Settings(api_url=api), NAME, sleep=naps.append)
     with responses.RequestsMock() as mock:
         git = f"{api}/repos/{NAME}/git"
         mock.get(f"{git}/trees/{parent}", json={"sha": parent, "tree": [], "truncated": False})

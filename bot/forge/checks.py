@@ -66,7 +66,7 @@ def _find(client: Client, path: str, output: Check) -> Any:
 
 
 def _text(output: Check) -> dict[str, Any]:
-    return {"title": output.title[:TITLE_LIMIT], "summary": output.summary[:TEXT_LIMIT]}
+    return {"title": output.title[:TITLE_LIMIT], "summary": output.summary[:TEXT_LIMIT] or output.title}
 
 
 def _annotation(each: Annotation) -> dict[str, Any]:

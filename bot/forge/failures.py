@@ -73,6 +73,10 @@ def failure_of(answer: Answer, method: str, path: str) -> ForgeError:
             return ForgeError("unauthorized", f"GitHub does not accept the token: {what}", hint=CREDENTIAL_HINT)
         case 403 if "not permitted to create or approve pull requests" in said:
             return ForgeError("pull_requests_not_permitted", f"GitHub refuses: {what}", hint=PULLS_HINT)
+        case 403 if "is locked" in said:
+            return ForgeError("locked", f"the conversation is locked: {what}", hint="unlock it and start again")
+        case 403 if "archived" in said:
+            return ForgeError("archived", f"the repository is read-only: {what}", hint="unarchive it and start again")
         case 403 | 451:
             return ForgeError("forbidden", f"GitHub refuses: {what}", hint=_permission_hint(answer))
         case 404:

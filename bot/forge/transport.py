@@ -31,9 +31,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 
 def api_base(settings: Settings) -> str:
     """Address of the API without a slash at the end. Raises ConfigurationError `invalid_setting`."""
-    from github.Consts import DEFAULT_BASE_URL
-
-    url = (settings.api_url or DEFAULT_BASE_URL).rstrip("/")
+    url = (settings.api_url or _public()).rstrip("/")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
         raise ConfigurationError(
@@ -42,6 +40,12 @@ def api_base(settings: Settings) -> str:
             hint="set SANDPIPER_API_URL to https://HOST/api/v3",
         )
     return url
+
+
+def _public() -> str:
+    from github.Consts import DEFAULT_BASE_URL
+
+    return DEFAULT_BASE_URL
 
 
 class Connection:
@@ -113,11 +117,13 @@ class Transport:
 
     def __init__(self, settings: Settings) -> None:
         from github import Auth, Github
+        from github.Consts import API_VERSION_2022_11_28
 
         self._token = settings.token.get_secret_value() if settings.token else ""
         self.base = api_base(settings)
         auth = Auth.Token(self._token) if self._token else None
         options: dict[str, Any] = {"seconds_between_requests": 0, "seconds_between_writes": 0, "retry": None}
+        options["api_version"] = API_VERSION_2022_11_28
         github = Github(auth=auth, base_url=self.base, user_agent=USER_AGENT, per_page=100, lazy=True, **options)
         self._requester = github.requester
         self._session = requests.Session()
@@ -146,12 +152,12 @@ class Transport:
             raise in_doubt(method, path, type(error).__name__) from None
         if status >= 500:
             raise in_doubt(method, path, f"HTTP {status}")
-        return Answer(status, headers, self._without_token(text), connection.was_cut)
+        return Answer(status, headers, self._without_token(text) if status >= 400 else text, connection.was_cut)
 
     def close(self) -> None:
         """Drop the connections."""
         self._session.close()
 
     def _without_token(self, text: str) -> str:
-        """A server that echoes the token must not bring it into an error or a comment."""
+        """A server that echoes the token must not bring it into an error message."""
         return text.replace(self._token, "***") if self._token else text

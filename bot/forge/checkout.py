@@ -1,0 +1,87 @@
+"""A run's pinned commit -> a folder that holds it: the checkout that is there already, or a new one.
+
+The commit is fetched by its SHA and by nothing else: when a branch or a fork's pull request moves on, what it moved to
+never comes near.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bot.errors import ConfigurationError, ForgeError
+from bot.forge.fetch import Source, failed, fetch
+from bot.forge.head import git_directory, head_of
+from bot.forge.reader import BAD_REF
+from bot.forge.transport import api_base
+from bot.settings import Settings
+from bot.types.task import RunSpec
+
+NAME = "checkout"
+
+
+class GitCheckouts:
+    """Checkouts from a folder on this machine (`source`: a checkout or a bare repository), else from the server."""
+
+    def __init__(self, settings: Settings, source: Path | None, *, environ: Mapping[str, str] | None = None) -> None:
+        self._settings, self._source = settings, source
+        self._environ = os.environ if environ is None else environ
+
+    def prepare(self, spec: RunSpec, into: Path) -> Path:
+        """The source itself where it stands at the pinned commit, else a new folder below `into`.
+
+        Raises ForgeError `checkout_failed`.
+        """
+        sha = spec.revision.sha
+        if self._source is not None and head_of(self._source) == sha:
+            return self._source
+        places = self._places(spec)
+        if not places:
+            raise failed(f"{self._source} does not hold {sha}", "give a folder with that commit")
+        for place in places[:-1]:
+            try:
+                return fetch(place, sha, refs_of(spec), into / NAME, self._environ)
+            except ForgeError:
+                continue  # a clone on this machine need not hold every commit of the server
+        return fetch(places[-1], sha, refs_of(spec), into / NAME, self._environ)
+
+    def _places(self, spec: RunSpec) -> list[Source]:
+        places = []
+        if self._source is not None and is_repository(self._source):
+            places.append(Source(str(self._source.resolve())))
+        if not spec.repository.url.startswith("file:"):
+            address = f"{server_base(self._settings)}/{spec.repository.full_name}.git"
+            places.append(Source(address, self._settings.token))
+        return places
+
+
+def refs_of(spec: RunSpec) -> dict[str, str]:
+    """The base of a review under the name that people know it by."""
+    pull = spec.subject.pull if spec.subject else None
+    base = pull.base if pull else spec.base
+    if base.sha == spec.revision.sha or BAD_REF.search(base.ref):
+        return {}
+    return {f"refs/remotes/origin/{base.ref}": base.sha}
+
+
+def is_repository(folder: Path) -> bool:
+    """Whether there is something to fetch from: a checkout or a bare repository."""
+    return git_directory(folder) is not None or ((folder / "HEAD").is_file() and (folder / "objects").is_dir())
+
+
+def server_base(settings: Settings) -> str:
+    """Address of git over HTTP without a slash at the end; derived from the API's address where it is not set.
+
+    Raises ConfigurationError `invalid_setting`.
+    """
+    if settings.server_url:
+        url = settings.server_url.rstrip("/")
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+            hint = "set SANDPIPER_SERVER_URL to https://HOST"
+            raise ConfigurationError("invalid_setting", f"not the address of a server: {url!r}", hint=hint)
+        return url
+    parts = urlsplit(api_base(settings))
+    return f"{parts.scheme}://{parts.netloc.removeprefix('api.')}{parts.path.removesuffix('/api/v3')}"
