@@ -32,9 +32,9 @@ def _null_as_empty(value: Any) -> Any:
 def _names(value: Any) -> Any:
     """GitHub describes a label as an object with a name, or as the name itself."""
     if not isinstance(value, list):
-        return value
+        return () if value is None else value
     names = (each.get("name") if isinstance(each, dict) else each for each in value)
-    return [clean(each) for each in names if isinstance(each, str)]
+    return tuple(clean(each) for each in names if isinstance(each, str))
 
 
 Text = Annotated[str, BeforeValidator(clean)]
@@ -123,7 +123,7 @@ class Thread(Shape):
     state: Literal["open", "closed"] = "open"
     locked: bool = False
     user: Account | None = None
-    labels: Annotated[tuple[str, ...], BeforeValidator(lambda value: tuple(_names(value) or ()))] = ()
+    labels: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
     html_url: Blank = ""
     updated_at: Blank = ""
 

@@ -37,7 +37,7 @@ def read(data: bytes, file: str) -> tuple[Any, dict[Path, int], list[Mistake]]:
         if len(data) > MAX_BYTES:
             raise Bad(1, f"the file has {len(data)} bytes, at most {MAX_BYTES} are read")
         node = _compose(data)
-        value = {} if node is None else _value(node, (), lines, mistakes, file)
+        value = {} if node is None or node.tag == f"{_PREFIX}null" else _value(node, (), lines, mistakes, file)
     except Bad as bad:
         return {}, lines, [Mistake(file=file, line=bad.line, field=bad.field or "(file)", message=bad.message)]
     return value, lines, mistakes
@@ -80,6 +80,8 @@ def _scan(text: str) -> None:
 
 def _value(node: yaml.Node, path: Path, lines: dict[Path, int], mistakes: list[Mistake], file: str) -> Any:
     lines.setdefault(path, node.start_mark.line + 1)
+    if not isinstance(node, yaml.ScalarNode) and node.tag.removeprefix(_PREFIX) not in ("seq", "map"):
+        raise Bad(node.start_mark.line + 1, "tags (!name) are not read", dotted(path))
     if isinstance(node, yaml.SequenceNode):
         return [_value(each, (*path, index), lines, mistakes, file) for index, each in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):

@@ -220,5 +220,15 @@ class Policy(Value):
 
 def policy_schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of the policy file, for editors."""
-    schema = Policy.model_json_schema()
+    schema = _closed(Policy.model_json_schema())
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Sandpiper's policy"}
+
+
+def _closed(schema: Any) -> Any:
+    """A mapping whose keys have a form takes no other key; JSON Schema wants that said."""
+    if isinstance(schema, list):
+        return [_closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: _closed(value) for key, value in schema.items()}
+    return {**closed, "additionalProperties": False} if "patternProperties" in closed else closed
