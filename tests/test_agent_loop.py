@@ -94,6 +94,7 @@ def test_where_words_are_the_result_they_are_taken(tmp_path: Path) -> None:
     said = talk_with(tmp_path, llm, answers_only=True).run()
     assert said.title == "Because"
     assert said.summary.endswith("not at zero.")
+    assert talk_with(tmp_path, ScriptedLLM(["#"] * 3), answers_only=True).run().title == "Answer"
 
 
 def test_the_step_limit_is_announced_and_kept(tmp_path: Path) -> None:

@@ -279,6 +279,11 @@ def test_anthropic_is_told_what_to_cache() -> None:
     assert "cache_control" not in encode_messages(ASK)[0]
 
 
+def test_an_empty_answer_is_sent_back_as_something() -> None:
+    (sent,) = encode_messages((Message(role="assistant"),))
+    assert sent["content"]
+
+
 def test_answers_lose_what_no_file_could_hold() -> None:
     class Answer:
         content = "a\ud800b"

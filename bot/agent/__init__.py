@@ -1,1 +1,1 @@
-"""Think and act: the loop, its tools, and the runtimes that do tasks."""
+"""Think and act: commands, tools and the loop. Doors: the runtimes in `runtimes/`. Sees only Protocols, never an adapter."""

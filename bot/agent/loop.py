@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from bot.agent.asking import Asking
 from bot.agent.history import History
 from bot.agent.limits import Ended, stop_if, time_limit
 from bot.agent.text import shorten, visible
-from bot.agent.tools import Finish, Finished, Hands, Malformed, gist, tool_specs, use
-from bot.errors import ModelError, TaskError
+from bot.agent.tools import Finish, Finished, Hands, Malformed, gist, use
+from bot.errors import ModelError
 from bot.protocols import LLM, Observer
 from bot.types.model import Completion, Message, ToolCall
-from bot.types.result import Failure, Usage
+from bot.types.result import Usage
 from bot.types.run import Progress
 
 REPAIRS = 3
 """Answers in a row that may hold a malformed call before the run ends."""
 NUDGES = 2
 """Answers in a row that may hold no call at all."""
-LAST_STEPS = 5
+WARNINGS = (5, 1)
 """Steps before the limit at which the model is told to come to an end."""
-ANSWER_TOKENS = 8_192
-"""Longest answer asked for; a quarter of the window where that is less."""
-TOOL_TOKENS = 1_500
-"""Room for the description of the tools."""
-MODEL_SECONDS = 600.0
-"""Longest wait for one answer, retries included."""
-CONTEXT_EXCEEDED = "model_context_exceeded"
 
 NO_CALL = "Your answer called no tool. Go on with a tool, or report with `finish` if you are done."
 CUT_OFF = " Your answer was cut off because it was too long: do it in smaller pieces."
@@ -38,16 +32,14 @@ class Conversation:
     def __init__(
         self, llm: LLM, opening: tuple[Message, Message], hands: Hands, *, watch: Observer, answers_only: bool = False
     ) -> None:
-        self.usage = Usage()
         self.trajectory: list[dict[str, Any]] = []
         """Every message in full, as mini-swe-agent 1.1 writes them."""
         self.last_words = ""
         """The longest text without a call since the last call."""
-        self._llm = llm
+        self._asking = Asking(llm, hands)
         self._hands = hands
         self._watch = watch
         self._answers_only = answers_only
-        self._specs = tool_specs()
         self._history = History(*opening)
         self._repairs = 0
         self._nudges = 0
@@ -55,10 +47,18 @@ class Conversation:
         for message in opening:
             self.trajectory.append(as_record(message))
 
+    @property
+    def usage(self) -> Usage:
+        """What it cost so far."""
+        return self._asking.usage
+
     def run(self) -> Finish:
-        """Until the model finishes; may be called again after `tell`. Raises Ended, Cancelled, SandboxError."""
+        """Until the model finishes; may be called again after `answer_finish`. Raises Ended, Cancelled, SandboxError."""
         while True:
-            answer = self._ask()
+            left = self._asking.check()
+            if left in WARNINGS and left < self._hands.limits.steps // 2:
+                self.tell(f"{left} of {self._hands.limits.steps} steps left. Come to an end and call `finish`.")
+            answer = self._asking.ask(self._history)
             self._add(answer.message, extra={"usage": answer.usage.model_dump()})
             try:
                 self._act(answer)
@@ -75,60 +75,6 @@ class Conversation:
             self._answer_rest(text)
         else:
             self.tell(text)
-
-    # --- ask ------------------------------------------------------------------------------------------------
-
-    def _ask(self) -> Completion:
-        self._check()
-        tokens = min(ANSWER_TOKENS, self._llm.window // 4)
-        room = max(self._llm.window - tokens - TOOL_TOKENS, 1_000)
-        if self._llm.count(self._history.messages()) > room * 0.9:
-            # Well below the limit, so that not every step condenses and spoils the provider's cache.
-            self._history.fit(self._llm.count, room // 2)
-        try:
-            return self._call(tokens)
-        except ModelError as error:
-            if error.code != CONTEXT_EXCEEDED:
-                raise self._given_up(error) from None
-        self._history.fit(self._llm.count, room // 4)
-        try:
-            return self._call(tokens)
-        except ModelError as error:
-            raise self._given_up(error) from None
-
-    def _call(self, tokens: int) -> Completion:
-        messages = self._history.messages()
-        price = self._llm.estimate(messages, max_tokens=tokens)
-        limit = self._hands.limits.usd
-        if self.usage.usd + price > limit:
-            raise _limit("budget_exceeded", f"The next step could exceed the budget of {limit:g} US dollars.", "usd")
-        try:
-            answer = self._llm.complete(
-                messages, tools=self._specs, seconds=self._hands.deadline.seconds(MODEL_SECONDS), max_tokens=tokens
-            )
-        except TaskError as error:  # a budget around the model
-            raise Ended("failure", error.failure()) from None
-        self.usage = self.usage.plus(answer.usage)
-        return answer
-
-    def _check(self) -> None:
-        """Limits, before anything is spent."""
-        stop_if(self._hands.cancelled)
-        limits = self._hands.limits
-        if self._hands.deadline.passed():
-            raise time_limit(limits.minutes)
-        left = limits.steps - self.usage.steps
-        if left <= 0:
-            raise _limit("step_limit", f"The limit of {limits.steps} steps was reached.", "steps")
-        if left == LAST_STEPS < limits.steps - LAST_STEPS or left == 1 < limits.steps:
-            self.tell(f"{left} of {limits.steps} steps left. Bring the work to an end and call `finish`.")
-
-    def _given_up(self, error: ModelError) -> Ended:
-        if self._hands.deadline.passed():
-            return time_limit(self._hands.limits.minutes)
-        return Ended("failure", error.failure())
-
-    # --- act ------------------------------------------------------------------------------------------------
 
     def _act(self, answer: Completion) -> None:
         if answer.finish_reason == "content_filter":
@@ -172,7 +118,8 @@ class Conversation:
         if self._nudges <= NUDGES:
             self.tell(NO_CALL + cut)
         elif self._answers_only and self.last_words:
-            raise Finished(Finish(title=self.last_words.lstrip("# ").split("\n")[0][:70], summary=self.last_words))
+            title = self.last_words.lstrip("# \n").split("\n")[0][:70] or "Answer"
+            raise Finished(Finish(title=title, summary=self.last_words))
         else:
             raise _nonsense(f"{self._nudges} answers in a row called no tool")
 
@@ -192,11 +139,6 @@ def as_record(message: Message) -> dict[str, Any]:
     if message.tool_call_id is not None:
         record["tool_call_id"] = message.tool_call_id
     return record
-
-
-def _limit(code: str, message: str, field: str) -> Ended:
-    hint = f"Raise `limits.{field}` of the task in the policy, or ask for a smaller piece of work."
-    return Ended("failure", Failure(code=code, message=message, hint=hint))
 
 
 def _nonsense(what: str) -> Ended:

@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.types.model import Message, ToolCall, ToolSpec
 
+NOTHING = "(nothing)"
 TOOL_NAME_CHARS = 64
 """Longest name of a tool that providers take back."""
 
@@ -35,6 +36,8 @@ def _encode(message: Message) -> dict[str, Any]:
             }
             for call in message.tool_calls
         ]
+    elif message.role == "assistant" and not message.content:
+        encoded["content"] = NOTHING  # some providers refuse a history with an empty answer
     if message.tool_call_id is not None:
         encoded["tool_call_id"] = message.tool_call_id
     return encoded
