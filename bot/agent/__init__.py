@@ -1,1 +1,1 @@
-"""Think and act: commands, tools and the loop. Doors: the runtimes in `runtimes/`. Sees only Protocols, never an adapter."""
+"""Think and act: commands, tools, the loop. Doors: the runtimes in `runtimes/`. Sees Protocols, never an adapter."""

@@ -53,7 +53,7 @@ class Conversation:
         return self._asking.usage
 
     def run(self) -> Finish:
-        """Until the model finishes; may be called again after `answer_finish`. Raises Ended, Cancelled, SandboxError."""
+        """Until the model finishes; again after `answer_finish`. Raises Ended, Cancelled, SandboxError."""
         while True:
             left = self._asking.check()
             if left in WARNINGS and left < self._hands.limits.steps // 2:
