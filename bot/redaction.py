@@ -37,7 +37,9 @@ Needle = str | bytes
 """What to look for: text as it stands, or letters and digits only."""
 
 SHAPES: Mapping[str, re.Pattern[str]] = {
-    "GitHub token": re.compile(r"gh[pousr]_[A-Za-z0-9_-]{16,}(?:\.[A-Za-z0-9_-]+)*|github_pat_[A-Za-z0-9_]{20,}"),
+    "GitHub token": re.compile(
+        r"gh[pousr]_(?=[A-Za-z0-9_.-]{16})[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|github_pat_[A-Za-z0-9_]{20,}"
+    ),
     "private key": re.compile(
         r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[\s\S]{16,}?"
         r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)"

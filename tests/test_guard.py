@@ -1,0 +1,192 @@
+"""The guard: what a person must see is held, however its name is spelt and its bytes are hidden; the rest goes."""
+
+import base64
+import hashlib
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.forge.guard import hold_reasons, text_reasons
+from bot.types.event import Actor, Repository, Revision
+from bot.types.sandbox import Blob, Changes, FileChange
+from bot.types.task import Limits, RunSpec, Task
+
+SECRET = "canary-Value/0123456789"
+
+
+def spec(*protected: str, limits: Limits | None = None) -> RunSpec:
+    return RunSpec(
+        run_id="0123456789abcdef",
+        task=Task(name="fix", protected=protected, limits=limits or Limits()),
+        repository=Repository(full_name="octo/demo", default_branch="main"),
+        subject=None,
+        revision=Revision(ref="main", sha="a" * 40),
+        base=Revision(ref="main", sha="a" * 40),
+        requester=Actor(login="octo", id=1),
+        trust="writer",
+    )
+
+
+def blob(folder: Path, data: bytes, mode: str = "100644") -> Blob:
+    digest = hashlib.sha256(data).hexdigest()
+    (folder / digest).write_bytes(data)
+    return Blob.model_validate({"digest": digest, "size": len(data), "mode": mode})
+
+
+def change(folder: Path, path: str, new: bytes = b"x\n", old: bytes | None = None, mode: str = "100644") -> FileChange:
+    return FileChange(path=path, old=None if old is None else blob(folder, old), new=blob(folder, new, mode))
+
+
+def reasons(folder: Path, *files: FileChange, task: RunSpec | None = None, complete: bool = True) -> tuple[str, ...]:
+    return hold_reasons(task or spec(), Changes(files=files, complete=complete), folder, (SECRET,))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".github/workflows/ci.yml",
+        ".github/actions/x/index.js",
+        ".github/bot.yml",
+        ".GitHub/Workflows/ci.yml",
+        ".github./workflows/ci.yml",
+        ".github /workflows/ci.yml",
+        ".gıthub/x".replace("ı", "i"),
+        "．github/workflows/ci.yml",
+        "action.yml",
+        "sub/dir/Action.YAML",
+        "CODEOWNERS",
+        "docs/codeowners",
+        ".gitmodules",
+        "deep/.gitattributes",
+        ".GITATTRIBUTES",
+        "AGENTS.md",
+        "Claude.md",
+        ".vscode/tasks.json",
+        ".git/hooks/pre-commit",
+        "sub/.git/config",
+        ".GIT/config",
+        ".git./config",
+        ".git::$INDEX_ALLOCATION/config",
+        "git~1/config",
+        "GIT~2/config",
+        "GI7EBA~1",
+        ".g\u200bit/config",
+        "a\\..\\.git\\config",
+        "C:/x",
+        "/etc/passwd",
+        "a/../b",
+        "a//b",
+        "new\nline",
+        "right\u202eleft",
+        "x" * 300,
+        "/".join(["d" * 100] * 50),
+    ],
+)
+def test_paths_that_no_task_may_touch_are_held(path: str, tmp_path: Path) -> None:
+    assert reasons(tmp_path, change(tmp_path, path))
+    deletion = FileChange(path=path, old=blob(tmp_path, b"x"))
+    assert reasons(tmp_path, deletion)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["src/main.py", "github/x", "docs/action.md", "gitignore", ".gitignore", "a b/ü.txt", "my.git.py", "x~1.txt"],
+)
+def test_ordinary_changes_go(path: str, tmp_path: Path) -> None:
+    assert reasons(tmp_path, change(tmp_path, path)) == ()
+
+
+@given(
+    st.sampled_from([".github/workflows/é.yml", "docs/CODEOWNERS", ".git/x", "AGENTS.md", "secret/é.txt"]), st.data()
+)
+def test_no_spelling_slips_through(path: str, data: st.DataObject) -> None:
+    chars = [data.draw(st.sampled_from([char.lower(), char.upper(), char])) for char in path]
+    spelt = unicodedata.normalize(data.draw(st.sampled_from(["NFC", "NFD", "NFKD"])), "".join(chars))
+
+    file = FileChange(path=spelt, old=Blob(digest="0" * 64, size=0))
+
+    assert hold_reasons(spec("/secret/é.txt"), Changes(files=(file,)), Path("nowhere"), ())
+
+
+def test_a_tasks_own_patterns_hold(tmp_path: Path) -> None:
+    task = spec("/migrations/", "*.lock", "!keep.lock")
+
+    assert "policy" in reasons(tmp_path, change(tmp_path, "migrations/1.sql"), task=task)[0]
+    assert reasons(tmp_path, change(tmp_path, "sub/Poetry.LOCK"), task=task)
+    assert not reasons(tmp_path, change(tmp_path, "keep.lock"), task=task)
+    assert not reasons(tmp_path, change(tmp_path, "sub/migrations/1.sql"), task=task)
+
+
+def test_a_policy_at_another_place_is_protected_too(tmp_path: Path) -> None:
+    changes = Changes(files=(change(tmp_path, "Config/Bot.yml"),))
+
+    assert hold_reasons(spec(), changes, tmp_path, (), policy="config/bot.yml")
+    assert not hold_reasons(spec(), changes, tmp_path, ())
+
+
+def test_links_and_colliding_names_are_held(tmp_path: Path) -> None:
+    assert "link" in reasons(tmp_path, change(tmp_path, "x", b"/etc/passwd", mode="120000"))[0]
+    assert "same file" in reasons(tmp_path, change(tmp_path, "Readme"), change(tmp_path, "README"))[0]
+
+
+def test_limits_and_gaps_hold(tmp_path: Path) -> None:
+    small = spec(limits=Limits(changed_files=1, changed_bytes=1000))
+
+    assert "incomplete" in reasons(tmp_path, complete=False)[0]
+    assert "2 files" in reasons(tmp_path, change(tmp_path, "a"), change(tmp_path, "b"), task=small)[0]
+    assert "1,001 bytes" in reasons(tmp_path, change(tmp_path, "a", b"x" * 1001), task=small)[0]
+    gone = FileChange(path="a", new=Blob(digest="0" * 64, size=1))
+    assert "can't be read" in reasons(tmp_path, gone)[0]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        SECRET.encode(),
+        base64.b64encode(b"xx" + SECRET.encode()),
+        SECRET.encode().hex().encode(),
+        SECRET[::-1].encode(),
+        SECRET.encode("utf-16"),
+        "\n".join(SECRET).encode(),
+        b"\0\1" + SECRET.encode(),
+        b"token = ghs_12_" + b"eyJhbGciOi.".ljust(300, b"x"),
+        b"-----BEGIN PRIVATE KEY-----\n" + b"MIIE" * 20,
+    ],
+)
+def test_secrets_in_what_was_added_hold_and_are_not_repeated(data: bytes, tmp_path: Path) -> None:
+    found = reasons(tmp_path, change(tmp_path, "a.txt", b"line\n" + data + b"\n", old=b"line\n"))
+
+    assert found
+    assert "a.txt" in found[0]
+    assert SECRET not in "".join(found)
+
+
+def test_a_secret_put_together_from_lines_that_were_there_is_found(tmp_path: Path) -> None:
+    letters = "\n".join(sorted(set(SECRET))).encode()
+
+    assert reasons(tmp_path, change(tmp_path, "a", letters + b"\n" + "\n".join(SECRET).encode(), old=letters))
+
+
+def test_a_secret_in_a_name_is_found_and_not_repeated(tmp_path: Path) -> None:
+    name = SECRET.replace("/", "-")
+
+    found = reasons(tmp_path, change(tmp_path, f"{name}.txt"))
+
+    assert found
+    assert name not in "".join(found)
+
+
+def test_what_was_there_before_does_not_hold(tmp_path: Path) -> None:
+    token = b"fake = ghp_" + b"a1" * 18 + b"\n"
+
+    assert reasons(tmp_path, change(tmp_path, "t.py", token + b"more\n", old=token)) == ()
+    assert reasons(tmp_path, change(tmp_path, "t.py", b"clean\n", old=token)) == ()
+
+
+def test_texts_are_judged_as_well() -> None:
+    assert text_reasons(f"the key is {SECRET}", (SECRET,))
+    assert SECRET not in "".join(text_reasons(f"the key is {SECRET}", (SECRET,)))
+    assert text_reasons("all fine", (SECRET,)) == ()
