@@ -127,9 +127,11 @@ def _overlay(place: Place) -> Verdict:
 
 def _sandbox(place: Place) -> Verdict:
     """Make one, run a command in it, remove it: everything else is a guess."""
-    provider: SandboxProvider = load_adapter("sandboxes", place.settings.sandbox)(place.settings.state / "sandboxes")
+    adapter = load_adapter("sandboxes", place.settings.sandbox)
+    provider: SandboxProvider = adapter(work=place.settings.state / "sandboxes")
     if wrong := provider.healthy():
-        return "missing", f"{place.settings.sandbox}: no sandbox can be made", wrong
+        reason, _, hint = wrong.partition("\n  hint: ")
+        return "missing", reason, hint
     with tempfile.TemporaryDirectory(prefix="sandpiper-doctor-") as folder:
         (Path(folder) / "probe").write_text("probe\n", encoding="utf-8")
         sandbox = provider.create(Template(image=place.settings.image, run_id=PROBE, checkout=folder))
@@ -154,7 +156,7 @@ def _token(place: Place) -> Verdict:
         transport.close()
     if answer.status != 200:
         return "missing", f"GitHub refuses the token (HTTP {answer.status})", "make a new one and set SANDPIPER_TOKEN"
-    scopes = {name.lower(): value for name, value in answer.headers.items()}.get("x-oauth-scopes")
+    scopes = answer.headers.get("x-oauth-scopes")
     if scopes is not None and not {"repo", "public_repo"} & set(scopes.replace(",", " ").split()):
         return "missing", f"the token lacks the scope repo; it has: {scopes or 'none'}", "gh auth refresh -s repo"
     kind = f"scopes: {scopes}" if scopes is not None else "fine-grained, or an installation's"

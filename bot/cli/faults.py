@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from pydantic import ValidationError
 
 from bot import __version__
+from bot.cli.logs import known_secrets
 from bot.cli.output import print_json, say
-from bot.errors import ConfigurationError, PolicyError, SandpiperError
-from bot.redaction import redact, secrets_of
-from bot.settings import Settings, load_settings
+from bot.errors import PolicyError, SandpiperError
+from bot.redaction import redact
 from bot.types.result import Failure
 
 STOPPED = 130
@@ -31,7 +30,7 @@ def report(error: BaseException, words: Sequence[str]) -> int:
     """Say what went wrong, as JSON on stdout after `--json`, else on stderr; return the exit code."""
     options = list(words)[: list(words).index("--")] if "--" in words else list(words)
     failure, code = explain(error, debug="--debug" in options)
-    secrets = _secrets()
+    secrets = known_secrets()
     message, hint = redact(failure.message, secrets), redact(failure.hint, secrets)
     if "--json" in options:
         fields: dict[str, object] = {"code": failure.code, "message": message, "hint": hint}
@@ -64,7 +63,7 @@ def explain(error: BaseException, *, debug: bool) -> tuple[Failure, int]:
         case _:
             place = "" if debug else f"; the traceback is in {_keep_traceback(error)}"
             if debug:
-                say(redact("".join(traceback.format_exception(error)), _secrets()), err=True)
+                say(redact("".join(traceback.format_exception(error)), known_secrets()), err=True)
             message = f"a defect in sandpiper {__version__}: {type(error).__name__}: {error}{place}"
             return Failure(code="internal_error", message=message, hint=REPORT), DEFECT
 
@@ -73,14 +72,5 @@ def _keep_traceback(error: BaseException) -> Path:
     """A file that only this user can read, with the traceback in it."""
     handle, name = tempfile.mkstemp(prefix="sandpiper-", suffix=".traceback.txt")
     with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-        file.write(redact("".join(traceback.format_exception(error)), _secrets()))
+        file.write(redact("".join(traceback.format_exception(error)), known_secrets()))
     return Path(name)
-
-
-def _secrets() -> tuple[str, ...]:
-    """What must not be printed; settings that are wrong themselves still leave the variables."""
-    try:
-        settings = load_settings(os.environ)
-    except (ConfigurationError, ValidationError):
-        settings = Settings()
-    return secrets_of(os.environ, settings)

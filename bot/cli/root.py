@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import click
 
 from bot import __version__
@@ -28,3 +30,5 @@ def sandpiper(debug: bool) -> None:
 
     Settings come from variables SANDPIPER_<NAME>, for instance SANDPIPER_TOKEN.
     """
+    # By name: it needs the settings and with them all values, which `--help` has no time for.
+    importlib.import_module("bot.cli.logs").start(debug=debug)

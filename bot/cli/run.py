@@ -11,13 +11,14 @@ from pathlib import Path
 
 import click
 
-from bot.cli.output import json_option
+from bot.cli.output import json_option, say
 from bot.cli.perform import Performed, perform, present, require_token
 from bot.errors import ConfigurationError
 from bot.forge.borrow import borrow, full_name_of, git_folder_of, put_subject
 from bot.forge.forge import lookup_repository, open_forge
 from bot.forge.local import Person
 from bot.settings import Settings, load_settings
+from bot.telemetry.view import PATCH
 from bot.types.event import Actor, Dispatched, Event, Repository
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
@@ -68,8 +69,20 @@ def run(
         hint = "name a folder that exists, or OWNER/NAME"
         raise ConfigurationError("no_such_repository", f"there is no folder {repo}", hint=hint)
     code = present(performed, as_json=as_json)
+    if place.is_dir() and not as_json:
+        say_how_to_take(performed)
     decision = performed.run.decision
     context.exit(code or (REFUSED if decision and decision.kind in ("ignore", "refuse") else 0))
+
+
+def say_how_to_take(performed: Performed) -> None:
+    """Say how to get the result into the checkout, which nothing has touched."""
+    commit = performed.run.receipt("commit")
+    if commit and commit.url:
+        address, _, branch = commit.url.partition("#")
+        say(f"take it:  git fetch {address} {branch}:{branch}")
+    elif (patch := performed.folder / PATCH).is_file():
+        say(f"take it:  git apply {patch}")
 
 
 def run_on_github(name: str, trigger: Dispatched, settings: Settings, environ: Mapping[str, str]) -> Performed:

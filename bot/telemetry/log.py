@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import IO, Any
 
@@ -13,16 +13,27 @@ from bot.redaction import redact
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def start_logging(stream: IO[str], *, level: str = "WARNING", secrets: tuple[str, ...] = ()) -> logging.Handler:
-    """Send the records of `bot` to a stream; the handler that was set by an earlier call is replaced."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonLines(secrets))
+def start_logging(stream: Callable[[], IO[str]], *, level: str = "WARNING", secrets: tuple[str, ...] = ()) -> None:
+    """Send the records of `bot` to a stream, asked for anew each time. An earlier call's handler is replaced."""
     logger = logging.getLogger("bot")
-    logger.handlers = [each for each in logger.handlers if not isinstance(each.formatter, JsonLines)]
+    for each in [each for each in logger.handlers if isinstance(each, _Handler)]:
+        logger.removeHandler(each)
+    handler = _Handler(stream)
+    handler.setFormatter(JsonLines(secrets))
     logger.addHandler(handler)
     logger.setLevel(level)
-    logger.propagate = False
-    return handler
+
+
+class _Handler(logging.Handler):
+    def __init__(self, stream: Callable[[], IO[str]]) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._stream().write(self.format(record) + "\n")
+        except (OSError, ValueError):  # a closed or broken stream never harms the program: logging's own rule
+            self.handleError(record)
 
 
 class JsonLines(logging.Formatter):

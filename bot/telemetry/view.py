@@ -35,21 +35,24 @@ def show_run(
 
     `comment` stands in where no output is a note. In a log every line is inert for GitHub's runner.
     """
-    parts = list(_parts(run, outputs, folder, comment))
-    if not is_log(console, os.environ):
+    in_log = is_log(console, os.environ)
+    parts = list(_parts(run, outputs, folder, comment, colours=not in_log))
+    if not in_log:
         for part in parts:
             console.print(part)
         return
     with console.capture() as captured:
         for part in parts:
-            console.print(part)
+            console.print(part, soft_wrap=True)
     encoding = getattr(console.file, "encoding", None) or "utf-8"
     for line in captured.get().splitlines():
         console.file.write(inert(line).rstrip().encode(encoding, "replace").decode(encoding) + "\n")
     console.file.flush()
 
 
-def _parts(run: Run, outputs: Sequence[Output], folder: Path | None, comment: str) -> Iterator[RenderableType]:
+def _parts(
+    run: Run, outputs: Sequence[Output], folder: Path | None, comment: str, *, colours: bool
+) -> Iterator[RenderableType]:
     from rich.markdown import Markdown
     from rich.rule import Rule
     from rich.syntax import Syntax
@@ -62,7 +65,8 @@ def _parts(run: Run, outputs: Sequence[Output], folder: Path | None, comment: st
         yield Markdown(body, hyperlinks=False)
     if patch := _patch(folder):
         yield Rule("diff", style="dim")
-        yield Syntax("\n".join(shortened(split(patch), PATCH_LINES)), "diff", theme="ansi_dark", word_wrap=True)
+        lines = "\n".join(shortened(split(patch), PATCH_LINES))
+        yield Syntax(lines, "diff", theme="ansi_dark", word_wrap=True) if colours else Text(lines)
     yield Rule("run", style="dim")
     for name, value in _facts(run, outputs, folder):
         style = COLOURS.get(run.conclusion or "", "") if name == "run" else ""
@@ -77,10 +81,10 @@ def _facts(run: Run, outputs: Sequence[Output], folder: Path | None) -> Iterator
     if isinstance(run.decision, Go):
         spec = run.decision.spec
         yield "task", f"{spec.task.name} at {spec.revision.ref} {spec.revision.sha[:12]}"
-    for failure in [each for each in (run.failure,) if each]:
-        yield "failed", f"{failure.message} [{failure.code}]"
-        if failure.hint:
-            yield "hint", failure.hint
+    if run.failure is not None and (run.decision is None or run.failure.message != run.decision.reason):
+        yield "failed", f"{run.failure.message} [{run.failure.code}]"
+        if run.failure.hint:
+            yield "hint", run.failure.hint
     if run.result is not None:
         usage = run.result.usage
         cost = f", {usage.steps} model calls, {usage.usd:.2f} USD" if usage.steps else ""
@@ -100,7 +104,7 @@ def _facts(run: Run, outputs: Sequence[Output], folder: Path | None) -> Iterator
 def _published(output: Output) -> Iterator[tuple[str, str]]:
     match output:
         case Commit():
-            yield "branch", f"{output.branch} ({len(output.files)} files on {output.parent[:12]})"
+            yield "branch", f"{output.branch} on {output.parent[:12]}, changed files: {len(output.files)}"
         case Pull():
             yield "draft", f"{output.title} ({output.head} -> {output.base})"
         case LabelChange():
