@@ -117,6 +117,25 @@ def test_the_discussion_is_what_stood_there_when_somebody_asked() -> None:
     assert sum(len(comment.body) for comment in kept) <= 40_000
 
 
+def test_the_discussion_of_a_pull_request_holds_its_review() -> None:
+    event = pulled("labeled", "writer", label="bot:review", updated_at=LATE)
+    review = said(2, "writer", "this line", ASKED).changed(kind="review")
+    decision = judge(event, forge_for(event, comments=[review, said(1, "stranger", "hello", EARLY)]))
+    assert isinstance(decision, Go)
+    assert [comment.id for comment in decision.spec.discussion] == [1, 2]
+
+
+def test_triage_keeps_to_one_comment() -> None:
+    policy = "on: {edited: triage}\ntriage: {rules: [{when: {title: crash}, then: {comment: Thanks.}}]}"
+    markers = set()
+    for at in (EARLY, LATE):
+        event = opened(action="edited", updated_at=at)
+        decision = judge(event, forge_for(event, policy=policy))
+        assert isinstance(decision, Answer)
+        markers |= {note.marker for note in notes(decision)}
+    assert len(markers) == 1
+
+
 def test_dispatch() -> None:
     event = dispatched(task="fix", prompt="tidy up", ref="topic")
     forge = forge_for(event)

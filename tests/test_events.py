@@ -289,6 +289,12 @@ def test_opened_and_targeted_pull_requests_read_alike() -> None:
     assert parse_event("pull_request", {**payload, "action": "closed"}, settings=SETTINGS).trigger.kind == "other"
 
 
+def test_owners_of_managed_accounts_have_underscores() -> None:
+    payload = comment_payload("/bot fix")
+    payload["repository"]["full_name"] = "octo_corp/repo"
+    assert parse_event("issue_comment", payload, settings=SETTINGS).repository.owner == "octo_corp"
+
+
 def test_bots_keep_their_type() -> None:
     payload = {**comment_payload("/bot fix"), "sender": account("renovate[bot]"), "installation": {"id": 3}}
     event = parse_event("issue_comment", payload, settings=SETTINGS)

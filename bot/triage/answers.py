@@ -6,7 +6,7 @@ words stand in a code block, where nothing in them is live.
 
 from collections.abc import Mapping, Sequence
 
-from bot.marks import Mark, help_marker, stop_marker
+from bot.marks import Mark, help_marker, marker, stop_marker
 from bot.settings import Settings
 from bot.triage.assess import Assessment
 from bot.triage.policy import closest
@@ -89,7 +89,9 @@ def triage_answer(event: Event, number: int, labels: Sequence[str], found: Asses
         outputs.append(LabelChange(key="labels", number=number, add=add))
     parts = [*found.comments, *([fenced(found.summary)] if found.summary else [])]
     if parts:
-        outputs.append(_note(event, number, "triage", "\n\n".join(parts)))
+        # One comment for the subject, however often it is triaged.
+        body = "\n\n".join(parts)[:60_000]
+        outputs.append(Note(key="triage", number=number, marker=marker("triage", str(number)), body=body))
     return Answer(code="triage", reason=found.reason, outputs=tuple(outputs))
 
 

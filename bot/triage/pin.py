@@ -78,7 +78,7 @@ def discussion(event: Event, subject: Subject, reader: ForgeReader) -> tuple[Com
     viewer = reader.viewer().id
     kept: list[Comment] = []
     room = DISCUSSION_CHARACTERS
-    for comment in reversed(reader.comments(subject.number)):
+    for comment in reversed(_all_comments(subject, reader)):
         late = bool(until) and max(comment.created_at, comment.updated_at) > until
         if late or comment.author.id == viewer or (trigger is not None and comment.id == trigger.id):
             continue
@@ -88,3 +88,11 @@ def discussion(event: Event, subject: Subject, reader: ForgeReader) -> tuple[Com
             break
         kept.append(comment.changed(body=body))
     return tuple(reversed(kept))
+
+
+def _all_comments(subject: Subject, reader: ForgeReader) -> tuple[Comment, ...]:
+    """Oldest first; on a pull request those on lines of its diff too."""
+    found = reader.comments(subject.number)
+    if subject.kind == "issue":
+        return found
+    return tuple(sorted((*found, *reader.comments(subject.number, kind="review")), key=lambda each: each.created_at))
