@@ -31,9 +31,9 @@ _LOGIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})(?:\[bot\])?")
 
 def announce(event: Event, spec: RunSpec, *, settings: Settings) -> tuple[Output, ...]:
     """The first sign of life: eyes, the trigger label taken off so that it can be put on again, the status comment."""
-    if event.subject is None:
+    if spec.subject is None:
         return ()
-    number, trigger = event.subject.number, event.trigger
+    number, trigger = spec.subject.number, event.trigger
     outputs: list[Output] = []
     if isinstance(trigger, Commented):
         comment = trigger.comment
@@ -252,7 +252,7 @@ def _footer(spec: RunSpec, result: RunResult | None, status: Status, settings: S
         parts.append(sections.cost_line(result.usage, result.seconds))
     if status == "completed":
         parts.append(sections.link("artifacts", artifacts_url) if artifacts_url else "")
-        parts.append(f"again: <code>{settings.phrase} retry</code>" if spec.subject else "")
+        parts.append(f"once more: <code>{settings.phrase} retry</code>" if spec.subject else "")
     parts.append(f"run <code>{spec.run_id}</code>")
     return f"<sub>{' · '.join(part for part in parts if part)}</sub>"
 
@@ -317,7 +317,8 @@ def _pull_body(spec: RunSpec, result: RunResult, settings: Settings) -> str:
     parts = []
     if subject is not None:
         parts.append(f"Fixes #{subject.number}" if subject.kind == "issue" else f"For #{subject.number}")
-    parts += sections.result_sections(result, prose)
+    # The files have a tab of their own in a pull request.
+    parts += sections.result_sections(result, prose, files=False)
     parts.append("---")
     cost = sections.cost_line(result.usage, result.seconds)
     run = f"run <code>{spec.run_id}</code>"

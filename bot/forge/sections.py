@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from bot.forge.markdown import code_block, code_span, escape
-from bot.forge.sanitize import CUT, GITHUB, clean, one_line, sanitize, size
+from bot.forge.sanitize import CUT, GITHUB, clean, sanitize, size
 from bot.types.output import Receipt
 from bot.types.result import CommandReport, Failure, RunResult, Usage
 from bot.types.sandbox import Changes, FileChange
@@ -62,7 +62,10 @@ class Prose:
 
     def line(self, text: str, limit: int = 200) -> str:
         """One line of Markdown from a title or a sentence."""
-        return self.text(escape(one_line(text, limit=limit)), limit * 3).replace("\n", " ")
+        words = " ".join(clean(text).split())
+        words = words if len(words) <= limit else words[: limit - 1] + "…"
+        # Escaped, so that no line becomes a heading or a list; only code spans may stay what they are.
+        return self.text(escape(words).replace("\\`", "`"), limit * 3).replace("\n", " ")
 
 
 def prose_of(spec: RunSpec, server_url: str | None) -> Prose:
@@ -228,14 +231,23 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def result_sections(result: RunResult, prose: Prose) -> list[str]:
-    """The body of every report on a finished run."""
-    return [
-        prose.text(result.summary),
-        command_table(result.reports),
-        failed_outputs(result.reports),
-        file_list(result.changes),
-    ]
+def result_sections(result: RunResult, prose: Prose, *, files: bool = True) -> list[str]:
+    """The body of every report on a finished run: after a failure the evidence comes before the words."""
+    words = [prose.text(result.summary)]
+    evidence = [command_table(result.reports), failed_outputs(result.reports)]
+    ordered = (
+        [*words, *evidence] if result.conclusion in ("success", "neutral", "action_required") else [*evidence, *words]
+    )
+    return [*ordered, *([file_list(result.changes), skipped_list(result.changes)] if files else [])]
+
+
+def skipped_list(changes: Changes) -> str:
+    """What was left behind in the sandbox, folded away: a change may be smaller than it looked from inside."""
+    lines = [f"- {code_span(_path(line))}" for line in changes.skipped[:SHOWN_FILES]]
+    if len(changes.skipped) > SHOWN_FILES:
+        lines.append(f"- and {len(changes.skipped) - SHOWN_FILES} more")
+    number = len(changes.skipped)
+    return details(f"{number} path{'' if number == 1 else 's'} not taken over", "\n".join(lines)) if lines else ""
 
 
 def _path(path: str) -> str:
