@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import responses
 
 from bot.errors import ConfigurationError, ForgeError, NotFound
 from bot.forge.forge import lookup_repository, open_forge
@@ -65,6 +66,16 @@ def test_a_pull_request_by_number_and_by_branch(desk: Desk) -> None:
     assert by_number.pull.base.sha == desk.head
     assert reader.subject("octo:topic") is None
     assert reader.subject("topic") is None, "GitHub ignores a filter without an owner, we do not"
+
+
+def test_a_server_that_ignores_the_filter_does_not_lend_us_its_first_pull_request(desk: Desk) -> None:
+    rows = [
+        {"head": {"ref": "topic", "user": {"login": "mallory"}}},
+        {"head": {"ref": "other", "user": {"login": "ann"}}},
+    ]
+    with responses.RequestsMock() as mock:
+        mock.get(f"{desk.server.url}/repos/{NAME}/pulls", json=rows)
+        assert desk.open()[0].subject("ann:topic") is None
 
 
 def test_a_transferred_issue_is_gone(desk: Desk) -> None:

@@ -219,6 +219,27 @@ def test_a_pull_request_without_commits_is_a_conflict(desk: Desk) -> None:
         desk.apply(Pull(key="pull", head="bot/empty", base="main", title="Nothing", body=""))
 
 
+def test_a_branch_that_github_does_not_see_yet_is_waited_for(desk: Desk) -> None:
+    output = pull(desk)
+    made = desk.repo.git.ref("refs/heads/bot/fix-1")
+    desk.repo.git.set_ref("refs/heads/bot/fix-1", None)
+
+    def appear(request: Any) -> None:
+        if len(desk.server.requests) == 2:
+            desk.repo.git.set_ref("refs/heads/bot/fix-1", made)
+
+    desk.server.on_request(appear)
+    assert desk.repo.issues.keys() == {1}
+    receipt = desk.apply(output)
+    assert list(desk.repo.pulls) == [receipt.id]
+    assert len(desk.naps) == 1
+
+
+def test_a_branch_that_is_not_there_is_a_conflict(desk: Desk) -> None:
+    with pytest.raises(Conflict):
+        desk.apply(Pull(key="pull", head="bot/absent", base="main", title="Nothing", body=""))
+
+
 def test_a_check_keeps_all_its_annotations(desk: Desk) -> None:
     desk.apply(check(desk, 120))
     (run,) = desk.repo.check_runs
