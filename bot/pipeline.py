@@ -30,7 +30,7 @@ from bot.protocols import (
     SandboxProvider,
     Store,
 )
-from bot.redaction import redact
+from bot.redaction import redact, redact_data
 from bot.settings import Settings
 from bot.stop import watch_for_stop
 from bot.store.artifacts import write_artifacts
@@ -216,10 +216,11 @@ def execute(run: Run, spec: RunSpec, deps: Deps) -> RunResult:
     started = time.monotonic()
     folder = deps.store.folder(spec.run_id)
     blobs = folder / "blobs"
+    runtime = deps.runtime(spec)
     cancelled = watch_for_stop(spec, deps.reader, deps.cancelled, since=run.created_at.isoformat(timespec="seconds"))
     with _sandbox(spec, folder, deps) as sandbox:
         _tell(deps, "work", f"{spec.task.name} with the {spec.task.runtime} runtime")
-        outcome = deps.runtime(spec).run(spec, sandbox, watch=deps.watch, cancelled=cancelled)
+        outcome = runtime.run(spec, sandbox, watch=deps.watch, cancelled=cancelled)
         if cancelled():
             raise CancelledError("cancelled", "a person stopped the run")
         _tell(deps, "collect", "reading what changed")
@@ -253,26 +254,13 @@ def _sandbox(spec: RunSpec, folder: Path, deps: Deps) -> Iterator[Sandbox]:
 def _cleaned(
     spec: RunSpec, outcome: Outcome, changes: Changes, blobs: Path, deps: Deps
 ) -> tuple[Outcome, tuple[str, ...]]:
-    """The outcome without a secret in any text, and the reasons why a human must look before it is published."""
+    """The outcome without a secret in what people see, and why a human must look before it is published, if so."""
     held = (
         *hold_reasons(spec, changes, blobs, deps.secrets),
         *text_reasons(f"{outcome.title}\n{outcome.summary}", deps.secrets),
     )
-    reports = tuple(
-        each.changed(output=redact(each.output, deps.secrets), argv=tuple(redact(a, deps.secrets) for a in each.argv))
-        for each in outcome.reports
-    )
-    annotations = tuple(
-        each.changed(message=redact(each.message, deps.secrets), title=redact(each.title, deps.secrets))
-        for each in outcome.annotations
-    )
-    clean = outcome.changed(
-        title=redact(outcome.title, deps.secrets),
-        summary=redact(outcome.summary, deps.secrets),
-        reports=reports,
-        annotations=annotations,
-    )
-    return clean, held
+    shown = redact_data(outcome.model_dump(exclude={"trajectory"}), deps.secrets)
+    return Outcome.model_validate({**shown, "trajectory": outcome.trajectory}), held
 
 
 def _result(outcome: Outcome, changes: Changes, held: tuple[str, ...], seconds: float) -> RunResult:

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 from pydantic import SecretStr
@@ -97,6 +98,17 @@ def redact(text: str, secrets: Iterable[str], *, shapes: bool = True) -> str:
         if cleaned == text:
             return cleaned
         text = cleaned
+
+
+def redact_data(value: Any, secrets: Iterable[str]) -> Any:
+    """JSON-like data with `redact` done to every text in it, keys included."""
+    if isinstance(value, str):
+        return redact(value, secrets)
+    if isinstance(value, Mapping):
+        return {redact_data(key, secrets): redact_data(each, secrets) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_data(each, secrets) for each in value]
+    return value
 
 
 def find_secrets(text: str, secrets: Iterable[str]) -> tuple[str, ...]:

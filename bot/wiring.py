@@ -11,6 +11,7 @@ from bot.forge.dry import DryRunWriter
 from bot.forge.forge import open_forge
 from bot.forge.local_writer import open_local
 from bot.llm.chat import open_model
+from bot.llm.library import warm
 from bot.llm.models import choose_model
 from bot.pipeline import Deps
 from bot.plugins import load_adapter
@@ -61,6 +62,8 @@ def _forge(settings: Settings, repository: Repository, local: Path | None) -> tu
 
 
 def _model(settings: Settings, environ: Mapping[str, str], name: str | None) -> LLM:
+    """A model, whose library takes seconds to import: that goes on while the checkout is prepared."""
+    warm()
     return open_model(settings, name, environ)
 
 
