@@ -93,7 +93,8 @@ def hardening(limits: Limits, uid: int, gid: int, engine_cpus: int) -> dict[str,
         "log_config": LogConfig(type="none"),
         "restart_policy": {"Name": "no"},
         "tmpfs": {
-            "/tmp": f"rw,exec,nosuid,nodev,size={scratch},mode=1777",  # noqa: S108 - the sandbox's own
+            # With an owner, because runc gives it the mode of the image's own folder, which may be anything.
+            "/tmp": f"rw,exec,nosuid,nodev,size={scratch},mode=1777,uid={uid},gid={gid}",  # noqa: S108 - not the host's
             HOME: f"rw,exec,nosuid,nodev,size={scratch},mode=0700,uid={uid},gid={gid}",
         },
     }

@@ -153,6 +153,8 @@ def _write_identity(workspace: Workspace) -> None:
 
 
 def _unavailable(error: Exception) -> SandboxError:
+    if isinstance(error, APIError):
+        return SandboxError("docker_failed", f"the Docker engine refused: {error.explanation}", hint="see its log")
     return SandboxError("docker_unavailable", f"no Docker engine answers: {error}", hint=_START)
 
 
@@ -165,7 +167,7 @@ def _start_error(error: Exception, image: Image) -> Exception:
         return SandboxError(
             "image_unusable",
             f"the image {image.name!r} has no `sleep`: {text}",
-            hint="use an image with sh, cat, head, wc, find, mkdir, chmod, readlink and sleep",
+            hint="use an image with sh, cat, head, stat, find, mkdir, chmod, readlink and sleep",
         )
     if "bind source path does not exist" in text:
         return SandboxError(

@@ -28,7 +28,7 @@ _READ = (
 real=$(readlink -f -- "$1") || exit {_MISSING}
 inside "$real"
 [ -f "$real" ] || exit {_NO_FILE}
-size=$(wc -c < "$real") || exit {_NO_FILE}
+size=$(stat -c %s -- "$real") || exit {_NO_FILE}
 [ "$size" -le "$2" ] || exit {_LARGE}
 exec head -c "$2" -- "$real"
 """
@@ -129,7 +129,7 @@ def _failure(path: str, result: ExecResult) -> TaskError | SandboxError:
         return SandboxError(
             "image_unusable",
             "the sandbox's image lacks a shell or basic tools",
-            hint="use an image with sh, cat, head, wc, find, mkdir, chmod, readlink and sleep",
+            hint="use an image with sh, cat, head, stat, find, mkdir, chmod, readlink and sleep",
         )
     return TaskError(
         "file_failed", f"{path!r}: {result.stderr.decode('utf-8', 'replace').strip()[:500] or result.ending}"

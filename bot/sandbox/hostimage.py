@@ -19,19 +19,7 @@ from docker.errors import ImageNotFound
 REPOSITORY = "sandpiper-host"
 _LINKS = ("bin", "lib", "lib32", "lib64", "libx32")
 _FOLDERS = (
-    "dev",
-    "etc/ssl",
-    "home",
-    "mnt",
-    "opt",
-    "proc",
-    "root",
-    "run",
-    "sbin",
-    "sys",
-    "tmp",
-    "usr",
-    "var/tmp",
+    *("dev", "etc/ssl", "home", "mnt", "opt", "proc", "root", "run", "sbin", "sys", "tmp", "usr", "var"),
     "workspace",
 )
 _ETC = ("alternatives", "ld.so.cache", "ssl/certs", "ssl/openssl.cnf")
@@ -143,10 +131,12 @@ def _archive() -> bytes:
     with tarfile.open(fileobj=stream, mode="w") as archive:
         for name in _FOLDERS:
             entry = tarfile.TarInfo(name)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
             archive.addfile(entry)
         links = {name: os.readlink(f"/{name}").lstrip("/") for name in _LINKS if Path(f"/{name}").is_symlink()}  # noqa: PTH115
-        links |= {f"sbin/{file.name}": f"/usr/sbin/{file.name}" for file in sorted(Path("/usr/sbin").iterdir())}
+        links |= {"var/tmp": "../tmp"} | {
+            f"sbin/{file.name}": f"/usr/sbin/{file.name}" for file in sorted(Path("/usr/sbin").iterdir())
+        }
         for name, target in links.items():
             entry = tarfile.TarInfo(name)
             entry.type, entry.linkname = tarfile.SYMTYPE, target

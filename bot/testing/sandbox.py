@@ -1,4 +1,4 @@
-"""A folder and a script of answers -> a Sandbox for tests of other rooms: no container, no process, nothing isolated."""
+"""A folder and a script of answers -> a Sandbox for other rooms' tests: no container, no process, no isolation."""
 
 import hashlib
 import shutil

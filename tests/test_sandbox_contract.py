@@ -1,0 +1,24 @@
+"""The Docker provider keeps the contract of all sandboxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bot.protocols import Sandbox, SandboxProvider
+from bot.testing.contracts_provider import ProviderCheck, provider_contract
+from bot.testing.contracts_sandbox import SandboxCheck, sandbox_contract
+from tests.sandbox_fixtures import api, checkout, provider, sandbox  # noqa: F401 - fixtures
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.mark.parametrize("check", [pytest.param(check, id=name) for name, check in sandbox_contract()])
+def test_sandbox(check: SandboxCheck, sandbox: Sandbox) -> None:  # noqa: F811
+    check(sandbox)
+
+
+@pytest.mark.parametrize("check", [pytest.param(check, id=name) for name, check in provider_contract()])
+def test_provider(check: ProviderCheck, provider: SandboxProvider, checkout: Path, tmp_path: Path) -> None:  # noqa: F811
+    check(provider, checkout, tmp_path / "blobs")
