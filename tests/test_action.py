@@ -88,7 +88,7 @@ def test_help_is_answered_and_its_address_is_an_output(tmp_path: Path) -> None:
         assert len(at.comments) == 2
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"action": "labeled"}', "[" * 100_000], ids=range(5))
+@pytest.mark.parametrize("text", ["", '{"action": "labeled"}'], ids=["empty", "bare"])
 def test_a_payload_that_is_not_githubs_ends_as_the_callers_mistake(tmp_path: Path, text: str) -> None:
     with labelled() as at:
         job = job_for(at.github, tmp_path, at.payload)
@@ -185,6 +185,7 @@ def test_a_label_becomes_a_draft_pull_request(tmp_path: Path) -> None:
         assert kept >= {"changes.patch", "report.md", "result.json", "commands.log"}
         assert "run.json" not in kept
         assert containers_of(outputs["run_id"]) == []
+        _again(at, "run", tmp_path / "again")
         assert at.github.violations == []
 
 
@@ -203,18 +204,50 @@ def test_two_jobs_share_the_story_but_not_the_rights(tmp_path: Path) -> None:
         assert done.code == 0, done.stdout + done.stderr
         assert at.file(done.outputs["branch_name"], "made.txt") == "fresh\n"
         assert ending_of(at) == ("completed", "success")
-        _again_in_a_new_attempt(at, tmp_path / "three", folder)
+        _again(at, "publish", tmp_path / "three", RUN_FOLDER=folder, GITHUB_RUN_ATTEMPT="2")
         assert at.github.violations == []
 
 
-def _again_in_a_new_attempt(at: Labelled, folder: Path, proposal: str) -> None:
-    """A person starts the second job again, on a runner that knows nothing: nothing is written twice."""
+def _again(at: Labelled, mode: str, folder: Path, **more: str) -> None:
+    """The same event on a runner that knows nothing of the first time: nothing is run and nothing written twice."""
     repo = at.github.repo(NAME)
-    before = (len(repo.pulls), len(at.comments), repo.git.refs())
-    again = job_for(at.github, folder, at.payload, RUN_FOLDER=proposal, GITHUB_RUN_ATTEMPT="2")
-    done = again.step("publish", DOCKER_HOST=NO_ENGINE)
+    before = (len(repo.pulls), at.comments, repo.git.refs("refs/heads/"))
+    done = job_for(at.github, folder, at.payload).step(mode, DOCKER_HOST=NO_ENGINE, **more)
     assert done.code == 0, done.stdout + done.stderr
-    assert (len(repo.pulls), len(at.comments), repo.git.refs()) == before
+    assert (len(repo.pulls), at.comments, repo.git.refs("refs/heads/")) == before
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("docker_engine")
+def test_a_publishing_job_that_broke_is_finished_by_the_next_attempt(tmp_path: Path) -> None:
+    """The commit is there, the pull request is not: the second attempt finds the one and makes the other."""
+    with labelled() as at:
+        repo = at.github.repo(NAME)
+        proposed = job_for(at.github, tmp_path / "one", at.payload).step("propose")
+        folder = proposed.outputs["artifacts_dir"]
+        fault = at.github.faults.add("POST", "/pulls$", "status", times=-1, status=500)
+        broken = job_for(at.github, tmp_path / "two", at.payload, RUN_FOLDER=folder).step("publish")
+        assert broken.code == 3, broken.stdout + broken.stderr
+        assert ending_of(at) == ("completed", "failure")
+        heads = repo.git.refs("refs/heads/")
+        assert len(heads) == 2
+        at.github.faults.planted.remove(fault)
+        again = job_for(at.github, tmp_path / "three", at.payload, RUN_FOLDER=folder, GITHUB_RUN_ATTEMPT="2")
+        done = again.step("publish", DOCKER_HOST=NO_ENGINE)
+        assert done.code == 0, done.stdout + done.stderr
+        assert ending_of(at) == ("completed", "success")
+        assert (len(repo.pulls), repo.git.refs("refs/heads/")) == (1, heads)
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("docker_engine")
+def test_a_task_that_fails_is_told_by_exit_code_and_comment(tmp_path: Path) -> None:
+    with labelled(script="echo 'no such tide'; exit 3\n") as at:
+        done = job_for(at.github, tmp_path, at.payload).step("run")
+        assert (done.code, done.outputs["conclusion"]) == (1, "failure"), done.stdout + done.stderr
+        assert "no such tide" in at.comments[0]
+        assert ending_of(at) == ("completed", "failure")
+        assert at.github.repo(NAME).pulls == {}
 
 
 @pytest.mark.docker

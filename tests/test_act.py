@@ -1,0 +1,178 @@
+"""The templates as `sandpiper init` installs them, with the Action itself, under `act` -> a draft pull request.
+
+`act` plays the runner: jobs, `needs`, `if`, composite steps, outputs, masks. Three actions of GitHub's own, which need
+its services, are played by a few lines of shell; the Action is this checkout, and its packages come from the lock.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.action_fixtures import NAME, TOKEN, Labelled, labelled, obeyed
+
+ROOT = Path(__file__).resolve().parent.parent
+PART = ("action.yml", "pyproject.toml", "uv.lock", "README.md", "LICENSE", "bot", "scripts")
+OURS = "sandpiper-bot/sandpiper"
+STANDINS = {
+    "actions/cache": "true",
+    "actions/upload-artifact": 'mkdir -p "$STORE/$NAME" && cp -R "$FROM/." "$STORE/$NAME/"',
+    "actions/download-artifact": 'mkdir -p "$FROM" && cp -R "$STORE/$NAME/." "$FROM/"',
+}
+
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("docker_engine")]
+
+
+@dataclass
+class Runner:
+    """A folder with the Action, the stand-ins and what they store."""
+
+    folder: Path
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    def run(self, at: Labelled, template: str) -> subprocess.CompletedProcess[str]:
+        """Deliver the event to a clone of the repository that has the template."""
+        clone = self.folder / "clone"
+        shutil.rmtree(clone, ignore_errors=True)
+        git = ["git", "-c", f"url.{at.github.html_url}/.insteadOf=https://github.com/"]
+        subprocess.run([*git, "clone", "--quiet", f"https://github.com/{NAME}", str(clone)], check=True)
+        (self.folder / "event.json").write_text(json.dumps(at.payload))
+        return subprocess.run(
+            [
+                str(ROOT / ".venv" / "bin" / "act"),
+                at_event(at),
+                f"--workflows={ROOT / 'workflows' / template}",
+                f"--eventpath={self.folder / 'event.json'}",
+                "--platform=ubuntu-latest=-self-hosted",
+                "--secret=GITHUB_TOKEN",
+                "--no-cache-server",
+                "--pull=false",
+                f"--action-cache-path={self.folder / 'cache'}",
+                *(f"--local-repository={each}" for each in self.local_repositories(template)),
+                *(f"--env={name}={value}" for name, value in self.variables(at).items()),
+            ],
+            cwd=clone,
+            env={**os.environ, "GITHUB_TOKEN": TOKEN, "PATH": f"{os.environ['PATH']}:{ROOT / '.venv-tools' / 'bin'}"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=200,
+        )
+
+    def variables(self, at: Labelled) -> dict[str, str]:
+        """UV_CACHE_DIR spares the download of what `make setup` has downloaded already."""
+        home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        return {
+            "GITHUB_API_URL": at.github.url,
+            "GITHUB_SERVER_URL": at.github.html_url,
+            "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or f"{home}/uv",
+            "STORE": str(self.store),
+        }
+
+    def local_repositories(self, template: str) -> Iterator[str]:
+        """What act takes from this machine instead of the network, by the very pins that the files hold."""
+        texts = ((ROOT / "workflows" / template).read_text() + (ROOT / "action.yml").read_text()).splitlines()
+        for pin in {found[1] for text in texts if (found := re.search(r"uses: (\S+@[0-9a-f]{40})", text))}:
+            action = pin.partition("@")[0]
+            if action != "actions/checkout":  # act copies the working folder itself
+                yield f"{pin}={self.folder / 'actions' / action}"
+
+
+def at_event(at: Labelled) -> str:
+    return "pull_request" if "pull_request" in at.payload else "issues"
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Runner:
+    """The Action as a release would hold it, and the stand-ins."""
+    action = tmp_path / "actions" / OURS
+    action.mkdir(parents=True)
+    for each in PART:
+        if (ROOT / each).is_dir():
+            shutil.copytree(ROOT / each, action / each, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(ROOT / each, action / each)
+    for name, script in STANDINS.items():
+        folder = tmp_path / "actions" / name
+        folder.mkdir(parents=True)
+        inputs = {each: {"required": False} for each in ("name", "path", "key", "overwrite", "if-no-files-found")}
+        step = {
+            "shell": "bash",
+            "env": {"NAME": "${{ inputs.name }}", "FROM": "${{ inputs.path }}"},
+            "run": script,
+        }
+        content = {"name": name, "inputs": inputs, "runs": {"using": "composite", "steps": [step]}}
+        (folder / "action.yml").write_text(json.dumps(content))
+    return Runner(tmp_path)
+
+
+def said(log: str) -> str:
+    """What steps printed: act puts the job's name in front of each line."""
+    return "\n".join(line.partition("  | ")[2] for line in log.splitlines() if "  | " in line)
+
+
+def assert_published(at: Labelled, done: subprocess.CompletedProcess[str]) -> None:
+    """One draft pull request with the task's work, one true comment, and a token that nobody saw."""
+    repo = at.github.repo(NAME)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (issue,) = repo.pulls.values()
+    assert issue.pull is not None
+    assert issue.pull.draft
+    (branch,) = [ref for ref in repo.git.refs("refs/heads/") if ref != "refs/heads/main"]
+    assert at.file(branch.removeprefix("refs/heads/"), "made.txt") == "fresh\n"
+    assert len(at.comments) == 1
+    assert "bot:regenerate" not in repo.issues[at.number].labels
+    assert TOKEN not in done.stdout + done.stderr
+    assert at.github.violations == []
+
+
+def test_one_job_from_label_to_draft_pull_request(runner: Runner) -> None:
+    with labelled() as at:
+        done = runner.run(at, "sandpiper.yml")
+        assert_published(at, done)
+        (kept,) = runner.store.iterdir()
+        assert re.fullmatch("sandpiper-[0-9a-f]{16}", kept.name)
+        assert {"changes.patch", "result.json"} <= {each.name for each in kept.iterdir()}
+        assert "Main Finalise" in done.stdout
+
+
+def test_two_jobs_hand_over_and_only_the_second_writes(runner: Runner) -> None:
+    with labelled() as at:
+        early: list[str] = []
+        handed_over = runner.store / "sandpiper-proposal" / "run.json"
+        at.github.on_request(
+            lambda request: early.append(request.path) if request.is_write and not handed_over.exists() else None
+        )
+        done = runner.run(at, "sandpiper-two-jobs.yml")
+        assert_published(at, done)
+        assert early == []
+
+
+def test_an_event_for_nobody_starts_no_step(runner: Runner) -> None:
+    """The job's own `if`: no runner, no request."""
+    with labelled("question") as at:
+        done = runner.run(at, "sandpiper.yml")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Run" not in done.stdout
+        assert at.github.requests == []
+
+
+def test_a_task_that_fails_fails_the_job(runner: Runner) -> None:
+    with labelled(script="echo '::set-output name=conclusion::success'; exit 3\n") as at:
+        done = runner.run(at, "sandpiper.yml")
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert at.github.repo(NAME).pulls == {}
+        assert len(at.comments) == 1
+        assert "::set-output" not in "\n".join(obeyed(said(done.stdout)))
+        assert list(runner.store.iterdir()), "artifacts of a failed run are kept"
