@@ -7,9 +7,7 @@ from markdown_it import MarkdownIt
 
 from bot.forge.render import (
     announce,
-    answer,
     branch_name,
-    help_text,
     proposals,
     refusal,
     status_note,
@@ -277,7 +275,7 @@ def test_every_text_is_safe_whatever_the_model_says() -> None:
 
 def test_a_finished_comment_tells_the_whole_story() -> None:
     reports = (
-        CommandReport(phase="setup", argv=("make", "deps"), ending="exited", exit_code=0, seconds=3),
+        CommandReport(phase="setup", argv=("make", "deps"), ending="exited", exit_code=1, seconds=3),
         CommandReport(phase="before", argv=("make", "test"), ending="exited", exit_code=2, seconds=4.25, output="bad"),
         CommandReport(phase="after", argv=("make", "test"), ending="exited", exit_code=0, seconds=4.5, output="ok"),
     )
@@ -293,11 +291,13 @@ def test_a_finished_comment_tells_the_whole_story() -> None:
     assert "**Fix the parser**" in body
     assert "[draft pull request #12](https://github.com/octo/demo/pull/12)" in body
     assert "| `make test` | ❌ exit 2, 4.2 s | ✅ exit 0, 4.5 s |" in body
-    assert "| `make deps` | ✅ exit 0, 3.0 s |" in body
+    assert "| `make deps` | ❌ exit 1, 3.0 s |" in body
     assert "- `src/a.py` +12 −4, new" in body
     assert "12 steps · 34.5k tokens · $0.12 · 1 min 12 s" in body
     assert RUN in body
     assert "bad" not in body
+    fine = reports[0].changed(exit_code=0)
+    assert "make deps" not in note(spec(subject()), result(reports=(fine, *reports[1:]))).body
 
 
 def test_a_failure_says_what_and_what_to_do() -> None:
@@ -369,20 +369,6 @@ def test_a_refusal_is_said_once_a_day_and_only_where_allowed() -> None:
     assert outputs[0].marker == refusal_marker(7, "2026-01-01")
     assert "You need write access" in outputs[0].body
     assert refusal(asked, decision.changed(speak=False), day="2026-01-01") == ()
-
-
-def test_help_lists_every_task_and_goes_into_one_comment() -> None:
-    tasks = {"fix": Task(name="fix", description="fix | it"), "explain": Task(name="explain")}
-    text = help_text(tasks, Settings(phrase="@robo"))
-
-    outputs = answer(event(Labeled(label="x"), subject()), text, settings=SETTINGS)
-
-    assert "`@robo fix`" in text
-    assert "`@robo explain`" in text
-    html = MarkdownIt("commonmark").enable("table").render(text)
-    assert html.count("<tr>") == 7
-    assert "fix | it" in html
-    assert [output.number for output in outputs if isinstance(output, Note)] == [5]
 
 
 def test_the_step_summary_speaks_for_every_kind_of_run() -> None:

@@ -6,13 +6,13 @@ What may be written to code is decided here and nowhere else: `publishable`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from bot.forge import sections
 from bot.forge.markdown import code_span
 from bot.forge.sanitize import GITHUB, clean, one_line
-from bot.marks import Mark, help_marker, refusal_marker, run_marker, state_line
+from bot.marks import Mark, refusal_marker, run_marker, state_line
 from bot.redaction import redact
 from bot.settings import Settings
 from bot.types.decision import Go, Refuse
@@ -20,7 +20,7 @@ from bot.types.event import Commented, Event, Labeled
 from bot.types.output import Check, Commit, LabelChange, Note, Output, Pull, Reaction, Receipt
 from bot.types.result import Annotation, Failure, RunResult
 from bot.types.run import Run
-from bot.types.task import RunSpec, Task
+from bot.types.task import RunSpec
 from bot.types.value import Conclusion, Status
 
 TITLE = 72
@@ -121,37 +121,6 @@ def refusal(event: Event, decision: Refuse, *, day: str) -> tuple[Output, ...]:
     body = f"### 🚫 Not done\n\n{reason}\n\n<sub>Nothing was run and nothing was changed.</sub>"
     marker = refusal_marker(event.actor.id, day)
     return (Note(key="refusal", number=event.subject.number, marker=marker, body=body),)
-
-
-def answer(event: Event, markdown: str, *, settings: Settings) -> tuple[Output, ...]:
-    """A comment that answers a question (help, status); a second delivery of the question edits it."""
-    if event.subject is None:
-        return ()
-    marker = help_marker(event.id)
-    return (Note(key="answer", number=event.subject.number, marker=marker, body=markdown),)
-
-
-def help_text(tasks: Mapping[str, Task], settings: Settings) -> str:
-    """What can be asked for, by whom."""
-    prose, phrase = sections.Prose(), settings.phrase
-    rows = ["| Comment | What happens | Who may |", "| :-- | :-- | :-- |"]
-    for name, task in sorted(tasks.items()):
-        words = prose.line(task.description or "a task of this repository").replace("|", "\\|")
-        rows.append(f"| `{phrase} {name}` | {words} | {task.permission} |")
-    own = (
-        ("status", "say how the runs here stand", "read"),
-        ("stop", "stop what is running here", "write"),
-        ("retry", "do the last task again", "write"),
-        ("help", "show this", "read"),
-    )
-    rows += [f"| `{phrase} {verb}` | {words} | {level} |" for verb, words, level in own]
-    table = "\n".join(rows)
-    return (
-        f"### 💡 What you can ask for\n\n{table}\n\n"
-        f"Write it as the first line of a new comment, with more words behind it if you like: "
-        f"`{phrase} fix only the parser, please`. The label `{settings.label_prefix}fix` does the same as "
-        f"`{phrase} fix`."
-    )
 
 
 def step_summary(run: Run, *, settings: Settings | None = None) -> str:

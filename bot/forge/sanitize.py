@@ -85,7 +85,7 @@ def sanitize(
     """
     allowed = Allowed(requester, issue, repository, server_url.rstrip("/"))
     whole = clean(markdown)
-    source = whole[: 4 * limit]
+    source = whole[: 2 * limit]
     body = _settle(source, allowed)
     if size(body) <= limit and len(source) == len(whole):
         return body

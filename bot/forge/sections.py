@@ -159,7 +159,8 @@ def command_table(reports: Sequence[CommandReport]) -> str:
         for argv, phases in list(checks.items())[:SHOWN_COMMANDS]:
             rows.append(f"| {_cell(argv)} | {_result(phases.get('before'))} | {_result(phases.get('after'))} |")
         parts.append("\n".join(rows))
-    steps = [report for report in reports if report.phase in ("setup", "task")]
+    # Preparation is worth a reader's time only when it failed.
+    steps = [each for each in reports if each.phase == "task" or (each.phase == "setup" and not each.ok)]
     if steps:
         rows = ["| Step | Result |", "| :-- | :-- |"]
         rows += [f"| {_cell(report.argv)} | {_result(report)} |" for report in steps[:SHOWN_COMMANDS]]

@@ -27,7 +27,7 @@ from bot.types.task import RunSpec
 
 TEXT_CHARS = 1_000_000
 """Longest text kept in one field; more of it is cut in the middle."""
-LOG_CHARS = 20_000_000
+LOG_CHARS = 10_000_000
 """Longest log or trajectory."""
 
 
