@@ -47,6 +47,8 @@ from bot.types.value import PERMISSIONS, Conclusion
 
 EXIT_CODES = {"task": 1, "caller": 2, "provider": 3, "person": 130}
 """By whose doing a run failed -> the process's exit code."""
+OPTIONAL = frozenset({"checks_need_app"})
+"""Refusals of the forge that cost an output and not the run: only Apps and jobs may write check runs."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,12 @@ def publish(run: Run, deps: Deps) -> Run:
     spec, result = run.decision.spec, _held_back(run.decision.spec, run.result, deps)
     _tell(deps, "publish", f"publishing as {deps.reader.viewer().login}")
     for output in proposals(spec, result, settings=deps.settings):
-        run = _put(run, output, deps)
+        try:
+            run = _put(run, output, deps)
+        except ForgeError as error:
+            if error.code not in OPTIONAL:
+                raise
+            _tell(deps, "publish", f"{output.kind}: left out: {error.message}")
     if note := _last_word(run, spec, result, result.conclusion, result.failure, deps):
         run = _put(run, note, deps)
     return _complete(run, result.conclusion, result.failure, deps)

@@ -255,6 +255,18 @@ def test_a_conflict_while_publishing_is_the_ending(tmp_path: Path) -> None:
     assert kit.forge.pulls == []
 
 
+def test_a_token_that_may_not_write_checks_costs_the_check_alone(tmp_path: Path) -> None:
+    kit = Kit(tmp_path)
+
+    def refused(output: Output) -> None:
+        if output.kind == "check":
+            raise ForgeError("checks_need_app", "only Apps write check runs")
+
+    run = handle(kit.event, kit.deps(before=refused))
+    assert (run.conclusion, len(kit.forge.pulls), kit.forge.checks) == ("success", 1, [])
+    assert any("only Apps" in each.text for each in kit.news.told)
+
+
 def test_a_forge_that_takes_no_comment_still_leaves_a_true_record(tmp_path: Path) -> None:
     kit = Kit(tmp_path)
 
