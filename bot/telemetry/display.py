@@ -117,14 +117,15 @@ class LiveObserver:
             self._finish("✓", "green")
             self._console.print(_step("•", "bold", progress, None))
             return
-        if self._running is not None:
-            self._console.print(_step("✓", "green", self._running, time.monotonic() - self._since))
+        before, took = self._running, time.monotonic() - self._since
         self._running, self._since = progress, time.monotonic()
+        if before is not None:
+            self._console.print(_step("✓", "green", before, took))
         if self._live is None:
             from rich.live import Live
 
             self._live = Live(get_renderable=self._frame, console=self._console, refresh_per_second=8, transient=True)
-            self._live.start()
+            self._live.start(refresh=True)
 
     def _finish(self, mark: str, style: str) -> None:
         if self._live is not None:
@@ -143,7 +144,9 @@ class LiveObserver:
         running, seconds = self._running, time.monotonic() - self._since
         if running is None:
             return Text("")
-        spinner = Spinner("dots", text=_words(running, seconds), style="cyan")
+        words = _words(running, seconds)
+        words.no_wrap, words.overflow = True, "ellipsis"
+        spinner = Spinner("dots", text=words, style="cyan")
         spinner.start_time = self._console.get_time() - seconds  # a new spinner would always show its first picture
         detail = split(running.detail)[-LIVE_LINES:]
         return Group(spinner, *(Text(f"   {line}", style="dim", no_wrap=True, overflow="ellipsis") for line in detail))
