@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import secrets
+import shutil
+import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,3 +44,25 @@ def sandbox(provider: DockerProvider, checkout: Path) -> Iterator[DockerSandbox]
     made = provider.create(template(checkout))
     yield made
     made.close()
+
+
+TOOLS = ("sh", "sleep", "cat", "head", "stat", "find", "mkdir", "chmod", "readlink", "ls", "id", "touch", "rm")
+
+
+@pytest.fixture(scope="session")
+def tiny_image(api: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An image from nothing: a few programs of this machine with their libraries, no users, no /tmp, no network."""
+    programs = [Path(found) for found in map(shutil.which, TOOLS) if found]
+    wanted = {f"bin/{program.name}": program for program in programs}
+    for program in programs:
+        listing = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=True).stdout
+        for library in re.findall(r"(/\S+) \(0x", listing):
+            wanted[library.lstrip("/")] = Path(library)
+    archive = tmp_path_factory.mktemp("image") / "tiny.tar"
+    with tarfile.open(archive, "w", dereference=True) as tar:
+        for name, source in wanted.items():
+            tar.add(source.resolve(), arcname=name)
+    name = f"sandpiper-test:{secrets.token_hex(6)}"
+    api.import_image_from_file(str(archive), repository=name.split(":")[0], tag=name.split(":")[1])
+    yield name
+    api.remove_image(name, force=True)

@@ -1,5 +1,7 @@
 """The Docker provider keeps the contract of all sandboxes."""
 
+# ruff: noqa: F811 - fixtures
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -15,10 +17,10 @@ pytestmark = pytest.mark.docker
 
 
 @pytest.mark.parametrize("check", [pytest.param(check, id=name) for name, check in sandbox_contract()])
-def test_sandbox(check: SandboxCheck, sandbox: Sandbox) -> None:  # noqa: F811
+def test_sandbox(check: SandboxCheck, sandbox: Sandbox) -> None:
     check(sandbox)
 
 
 @pytest.mark.parametrize("check", [pytest.param(check, id=name) for name, check in provider_contract()])
-def test_provider(check: ProviderCheck, provider: SandboxProvider, checkout: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_provider(check: ProviderCheck, provider: SandboxProvider, checkout: Path, tmp_path: Path) -> None:
     check(provider, checkout, tmp_path / "blobs")

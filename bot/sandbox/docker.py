@@ -12,7 +12,7 @@ from docker.errors import APIError, ImageNotFound
 
 from bot.errors import SandboxError
 from bot.sandbox import leftovers
-from bot.sandbox.command import ENGINE_ERRORS
+from bot.sandbox.command import ENGINE_ERRORS, Command, run
 from bot.sandbox.container import HOME, LABEL_OWNER, LABEL_RUN, Image, container_arguments, process_identity
 from bot.sandbox.hostimage import host_image, host_toolchain
 from bot.sandbox.running import DockerSandbox
@@ -114,7 +114,7 @@ class DockerProvider:
         except BaseException as error:  # also an interrupt must leave nothing behind
             self._remove(name, folder)
             if isinstance(error, ENGINE_ERRORS):
-                raise _start_error(error, image) from error
+                raise _start_error(error) from error
             raise
 
     def _start(self, name: str, template: Template, workspace: Workspace, image: Image, owner: str) -> None:
@@ -131,6 +131,22 @@ class DockerProvider:
         arguments["host_config"] = self._api.create_host_config(**arguments["host_config"])
         self._api.create_container(**arguments)
         self._api.start(name)
+        if not image.mounts:
+            self._try(name, workspace, image)
+
+    def _try(self, name: str, workspace: Workspace, image: Image) -> None:
+        """A strange image may lack what keeps the container up, and the engine's init only says so by ending."""
+        command = Command(("sleep", "0"), f"{workspace.uid}:{workspace.gid}", "/", seconds=30)
+        try:
+            usable = run(self._api, name, command).exit_code == 0
+        except SandboxError:
+            usable = False
+        if not usable:
+            raise SandboxError(
+                "image_unusable",
+                f"the image {image.name!r} has no `sleep` that runs",
+                hint="use an image with sh, cat, head, stat, find, mkdir, chmod, readlink and sleep",
+            )
 
     def _remove(self, name: str, folder: Path | None) -> bool:
         try:
@@ -158,17 +174,11 @@ def _unavailable(error: Exception) -> SandboxError:
     return SandboxError("docker_unavailable", f"no Docker engine answers: {error}", hint=_START)
 
 
-def _start_error(error: Exception, image: Image) -> Exception:
+def _start_error(error: Exception) -> Exception:
     """Why a container did not start, as an error of ours."""
     text = str(error.explanation) if isinstance(error, APIError) else str(error)
     if "failed to mount local volume" in text:
         return _OverlayRefused(text)
-    if "sleep" in text and ("executable file not found" in text or "no such file or directory" in text):
-        return SandboxError(
-            "image_unusable",
-            f"the image {image.name!r} has no `sleep`: {text}",
-            hint="use an image with sh, cat, head, stat, find, mkdir, chmod, readlink and sleep",
-        )
     if "bind source path does not exist" in text:
         return SandboxError(
             "docker_elsewhere",

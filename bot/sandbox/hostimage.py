@@ -48,7 +48,11 @@ def host_toolchain(environ: Mapping[str, str]) -> Toolchain:
         mounts.append(cache)
     entries: list[str] = []
     for entry in environ.get("PATH", "").split(":"):
-        for folder, root in _tools(entry, Path(environ.get("HOME", "/nonexistent"))):
+        try:
+            found = list(_tools(entry, Path(environ.get("HOME", "/nonexistent"))))
+        except PermissionError:  # somebody else's, who may be on PATH all the same
+            continue
+        for folder, root in found:
             entries.append(folder)
             mounts.append(root)
     entries += _SYSTEM
