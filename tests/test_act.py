@@ -132,7 +132,7 @@ def assert_published(at: Labelled, done: subprocess.CompletedProcess[str]) -> No
     (branch,) = [ref for ref in repo.git.refs("refs/heads/") if ref != "refs/heads/main"]
     assert at.file(branch.removeprefix("refs/heads/"), "made.txt") == "fresh\n"
     assert len(at.comments) == 1
-    assert "bot:regenerate" not in repo.issues[at.number].labels
+    assert "bot:regenerate" not in [label.name for label in repo.issues[at.number].labels]
     assert TOKEN not in done.stdout + done.stderr
     assert at.github.violations == []
 

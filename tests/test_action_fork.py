@@ -1,4 +1,4 @@
-"""A fork's pull request -> work on its pinned commit by a job without rights, then a comment by one without checkout."""
+"""A fork's pull request -> work on its pinned commit without rights, then a comment by a job without a checkout."""
 
 from __future__ import annotations
 
