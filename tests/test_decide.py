@@ -40,11 +40,13 @@ def said(number: int, login: str, body: str, at: str = EARLY, edited: str = "") 
     return Comment(id=number, author=author, body=body, created_at=at, updated_at=edited or at)
 
 
-def status_comment(run: str, *, done: bool = True, login: str = "sandpiper[bot]", number: int = 50) -> Comment:
+def status_comment(
+    run: str, *, done: bool = True, login: str = "sandpiper[bot]", number: int = 50, task: str = "fix"
+) -> Comment:
     conclusion: Conclusion | None = "failure" if done else None
     mark = Mark(
         run=run,
-        task="fix",
+        task=task,
         status="completed" if done else "in_progress",
         conclusion=conclusion,
         requester=2,
@@ -258,6 +260,7 @@ def test_retry_starts_the_last_task_again_with_the_same_words() -> None:
         ([], "No run"),
         ([status_comment(RUN, login="stranger")], "No run"),
         ([status_comment(RUN, done=False)], "still going on"),
+        ([status_comment(RUN, task="abolished")], "does not exist any more"),
     ):
         assert part in notes(answered("/bot retry", *comments))[0].body
 
