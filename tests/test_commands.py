@@ -17,6 +17,7 @@ from bot.types.event import Command
         ("\n\n   /bot\tfix  the bug \r\nin\r\n\r\nhere\r\n", "fix", "the bug\nin\n\nhere", {}),
         ("/bot fix --usd=1.5 slowly --Model='a b'", "fix", "slowly", {"usd": "1.5", "model": "a b"}),
         (r'/bot fix --model="a \"b\" \\"', "fix", "", {"model": 'a "b" \\'}),
+        ("/bot fix very --usd=1 slowly", "fix", "very slowly", {"usd": "1"}),
         ("/bot fix --steps=1 --steps=2", "fix", "", {"steps": "2"}),
         ("/bot fix\n--steps=1", "fix", "--steps=1", {}),
         ("/bot run `pytest --maxfail=1` now", "run", "`pytest --maxfail=1` now", {}),
