@@ -38,7 +38,7 @@ from bot.store.diff import with_counts
 from bot.triage.decide import decide
 from bot.types.decision import Answer, Decision, Go, Refuse
 from bot.types.event import Event
-from bot.types.output import Note, Output
+from bot.types.output import Commit, Note, Output
 from bot.types.result import Failure, Outcome, RunResult
 from bot.types.run import Progress, Run
 from bot.types.sandbox import Changes, Template
@@ -263,7 +263,7 @@ def _cleaned(
 ) -> tuple[Outcome, tuple[str, ...]]:
     """The outcome without a secret in what people see, and why a human must look before it is published, if so."""
     held = (
-        *hold_reasons(spec, changes, blobs, deps.secrets),
+        *hold_reasons(spec, changes, blobs, deps.secrets, policy=deps.settings.policy),
         *text_reasons(f"{outcome.title}\n{outcome.summary}", deps.secrets),
     )
     shown = redact_data(outcome.model_dump(exclude={"trajectory"}), deps.secrets)
@@ -309,6 +309,8 @@ def _put(run: Run, output: Output, deps: Deps) -> Run:
     doubt = output.key in run.intents
     if not doubt:
         run = deps.store.save(run.changed(intents=(*run.intents, output.key)))
+    if not isinstance(output, Commit):  # whose paths must stay what they are; a secret among them was held
+        output = type(output).model_validate(redact_data(output.model_dump(), deps.secrets))
     receipt = deps.writer.apply(output, blobs=deps.store.folder(run.run_id) / "blobs", doubt=doubt)
     if receipt.url:
         _tell(deps, "publish", f"{output.kind}: {receipt.url}")
