@@ -117,7 +117,8 @@ def _taken_over(spec: RunSpec, visit: Visit, folder: Path) -> tuple[RunSpec, Run
             return spec, _without_result(proposal)
         spec = agreed_spec(spec, proposal.decision.spec, pinned=visit.job.sha)
         target = visit.deps.store.folder(spec.run_id)
-        return spec, adopt_result(proposal.result, spec, folder, target, visit.deps.secrets)
+        settings, secrets = visit.deps.settings, visit.deps.secrets
+        return spec, adopt_result(proposal.result, spec, folder, target, secrets, policy=settings.policy)
     except SandpiperError as error:
         return spec, RunResult(conclusion="failure", failure=error.failure())
 

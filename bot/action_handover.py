@@ -86,8 +86,19 @@ def _question(spec: RunSpec) -> tuple[object, ...]:
     return (spec.run_id, spec.task, subject, names, spec.requester.id, spec.trust, spec.instructions)
 
 
-def adopt_result(result: RunResult, spec: RunSpec, source: Path, folder: Path, secrets: tuple[str, ...]) -> RunResult:
-    """The result, with its files copied to `folder` and checked on the way. Raises CallerError where one is wrong."""
+def adopt_result(
+    result: RunResult,
+    spec: RunSpec,
+    source: Path,
+    folder: Path,
+    secrets: tuple[str, ...],
+    *,
+    policy: str = ".github/bot.yml",
+) -> RunResult:
+    """The result, with its files copied to `folder` and checked on the way. Raises CallerError where one is wrong.
+
+    `policy` is the path of the repository's policy, which no proposal may change.
+    """
     blobs = folder / "blobs"
     blobs.mkdir(parents=True, exist_ok=True)
     if not result.held:
@@ -95,7 +106,7 @@ def adopt_result(result: RunResult, spec: RunSpec, source: Path, folder: Path, s
         for blob in _blobs(result.changes):
             (blobs / blob.digest).write_bytes(_read(source / "blobs", blob))
     found = (
-        *(() if result.held else hold_reasons(spec, result.changes, blobs, secrets)),
+        *(() if result.held else hold_reasons(spec, result.changes, blobs, secrets, policy=policy)),
         *text_reasons(f"{result.title}\n{result.summary}", secrets),
     )
     held = tuple(dict.fromkeys((*result.held, *found)))

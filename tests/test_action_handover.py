@@ -216,6 +216,16 @@ def test_the_guard_judges_again(source: Path, tmp_path: Path, path: str, data: b
     assert any(why in reason for reason in adopted.held), adopted.held
 
 
+def test_the_policy_is_protected_wherever_it_lies(source: Path, tmp_path: Path) -> None:
+    run = run_of(source, change(source, "ops/bot.yml", b"version: 1\n"))
+    into = handed_over(run, source)
+    held = [
+        adopt_result(result_of(run), spec_of(), into, tmp_path / name, (), policy=path).held
+        for name, path in (("own", "ops/bot.yml"), ("other", ".github/bot.yml"))
+    ]
+    assert [bool(each) for each in held] == [True, False]
+
+
 def test_a_title_with_a_secret_is_held(source: Path, tmp_path: Path) -> None:
     run = run_of(source, title="use hunter2-hunter2-hunter2")
     into = handed_over(run, source)
