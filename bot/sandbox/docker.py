@@ -5,15 +5,16 @@ import os
 import secrets
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import docker
 from docker.errors import APIError, ImageNotFound
 
 from bot.errors import SandboxError
 from bot.sandbox import leftovers
-from bot.sandbox.command import ENGINE_ERRORS, Command, run
-from bot.sandbox.container import HOME, LABEL_OWNER, LABEL_RUN, Image, container_arguments, process_identity
+from bot.sandbox.box import Box, start
+from bot.sandbox.command import ENGINE_ERRORS
+from bot.sandbox.container import HOME, Image, process_identity
 from bot.sandbox.hostimage import host_image, host_toolchain
 from bot.sandbox.running import DockerSandbox
 from bot.sandbox.workspace import Workspace, identity, prepare
@@ -75,8 +76,8 @@ class DockerProvider:
         except ENGINE_ERRORS as error:
             raise _unavailable(error) from error
 
-    @cached_property
     def _host(self) -> Image:
+        """Asked each time: somebody may have pruned the engine's images meanwhile."""
         toolchain = host_toolchain(os.environ)
         return Image(host_image(self._api), toolchain.path, toolchain.mounts)
 
@@ -88,7 +89,7 @@ class DockerProvider:
     def _image(self, name: str) -> Image:
         try:
             if name == "host":
-                return self._host
+                return self._host()
             self._api.inspect_image(name)  # type: ignore[no-untyped-call]
         except ImageNotFound as error:
             raise SandboxError(
@@ -109,51 +110,17 @@ class DockerProvider:
             leftovers.write_owner(folder, template.run_id, owner)
             workspace = prepare(folder, checkout, kind)
             _write_identity(workspace)
-            self._start(name, template, workspace, image, owner)
-            return DockerSandbox(self._api, name, template, workspace, image, partial(self._remove, name, folder))
+            box = Box(self._api, name, template, workspace, image)
+            start(box, owner=owner, engine_cpus=self._cpus)
+            return DockerSandbox(box, partial(self._remove, name, folder))
         except BaseException as error:  # also an interrupt must leave nothing behind
             self._remove(name, folder)
             if isinstance(error, ENGINE_ERRORS):
                 raise _start_error(error) from error
             raise
 
-    def _start(self, name: str, template: Template, workspace: Workspace, image: Image, owner: str) -> None:
-        if workspace.kind == "overlay":
-            self._api.create_volume(
-                name,
-                driver="local",
-                driver_opts={"type": "overlay", "device": "overlay", "o": workspace.overlay_options()},
-                labels={LABEL_RUN: template.run_id, LABEL_OWNER: owner},
-            )
-        arguments: dict[str, Any] = container_arguments(
-            name, template, workspace, image, owner=owner, engine_cpus=self._cpus
-        )
-        arguments["host_config"] = self._api.create_host_config(**arguments["host_config"])
-        self._api.create_container(**arguments)
-        self._api.start(name)
-        if not image.mounts:
-            self._try(name, workspace, image)
-
-    def _try(self, name: str, workspace: Workspace, image: Image) -> None:
-        """A strange image may lack what keeps the container up, and the engine's init only says so by ending."""
-        command = Command(("sleep", "0"), f"{workspace.uid}:{workspace.gid}", "/", seconds=30)
-        try:
-            usable = run(self._api, name, command).exit_code == 0
-        except SandboxError:
-            usable = False
-        if not usable:
-            raise SandboxError(
-                "image_unusable",
-                f"the image {image.name!r} has no `sleep` that runs",
-                hint="use an image with sh, cat, head, stat, find, mkdir, chmod, readlink and sleep",
-            )
-
     def _remove(self, name: str, folder: Path | None) -> bool:
-        try:
-            janitor = self._host
-        except (SandboxError, *ENGINE_ERRORS):
-            janitor = None
-        return leftovers.remove(self._api, name, folder, janitor)
+        return leftovers.remove(self._api, name, folder, self._host)
 
 
 class _OverlayRefused(Exception):

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import docker
 from docker.errors import APIError, NotFound
 from docker.types import LogConfig, Mount
 
+from bot.errors import SandboxError
 from bot.sandbox.command import ENGINE_ERRORS
 from bot.sandbox.container import LABEL_OWNER, LABEL_RUN, Image, is_dead
 
@@ -18,7 +20,7 @@ _LOG = logging.getLogger(__name__)
 OWNER_FILE = "owner.json"
 
 
-def remove(api: docker.APIClient, name: str, folder: Path | None, janitor: Image | None) -> bool:
+def remove(api: docker.APIClient, name: str, folder: Path | None, janitor: Callable[[], Image]) -> bool:
     """Remove all that has this name; True when nothing is left. Never raises for what the engine says."""
     clean = True
     try:
@@ -35,15 +37,22 @@ def remove(api: docker.APIClient, name: str, folder: Path | None, janitor: Image
     return clean
 
 
-def remove_folder(api: docker.APIClient, folder: Path, janitor: Image | None) -> None:
+def remove_folder(api: docker.APIClient, folder: Path, janitor: Callable[[], Image]) -> None:
     """Remove a folder, as root inside a container where our own rights don't suffice.
 
     The engine's overlay leaves a folder of root's, and the sandbox may have taken its own rights away from itself.
     """
-    if _rm(folder) or janitor is None:
-        return
+    if not _rm(folder):
+        try:
+            _empty(api, folder, janitor())
+        except (SandboxError, *ENGINE_ERRORS) as error:
+            _LOG.warning("folder %s: not removed, the next sweep tries again: %s", folder, error)
+        _rm(folder)
+
+
+def _empty(api: docker.APIClient, folder: Path, image: Image) -> None:
     arguments: dict[str, Any] = {
-        "image": janitor.name,
+        "image": image.name,
         "entrypoint": ["find", "/doomed", "-xdev", "-mindepth", "1", "-delete"],
         "command": [],
         "user": "0:0",
@@ -56,21 +65,17 @@ def remove_folder(api: docker.APIClient, folder: Path, janitor: Image | None) ->
             security_opt=["no-new-privileges"],
             log_config=LogConfig(type="none"),
             mounts=[
-                *(Mount(each, each, type="bind", read_only=True) for each in janitor.mounts),
+                *(Mount(each, each, type="bind", read_only=True) for each in image.mounts),
                 Mount("/doomed", str(folder), type="bind"),
             ],
         ),
     }
+    container = api.create_container(**arguments)["Id"]
     try:
-        container = api.create_container(**arguments)["Id"]
-        try:
-            api.start(container)
-            api.wait(container, timeout=120)
-        finally:
-            api.remove_container(container, force=True, v=True)
-    except ENGINE_ERRORS as error:
-        _LOG.warning("folder %s: not removed, the next sweep tries again: %s", folder, error)
-    _rm(folder)
+        api.start(container)
+        api.wait(container, timeout=120)
+    finally:
+        api.remove_container(container, force=True, v=True)
 
 
 def _rm(folder: Path) -> bool:

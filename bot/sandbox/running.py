@@ -1,31 +1,25 @@
 """A started container -> a Sandbox: commands, files, and what is left when it is dead."""
 
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-
-import docker
-from docker.errors import APIError, DockerException, NotFound
 
 from bot.errors import SandboxError
 from bot.protocols import Cancelled, OnOutput
 from bot.sandbox import command
+from bot.sandbox.box import Box, check_alive, counters_inside, end_commands, stop
 from bot.sandbox.collect import collect
-from bot.sandbox.command import ENGINE_ERRORS, Command, Raw, lost
-from bot.sandbox.container import Image, command_environment
-from bot.sandbox.counters import INSIDE, Counters, Counts, host_folders
+from bot.sandbox.command import Command, Raw
+from bot.sandbox.container import command_environment
+from bot.sandbox.counters import Counters, Counts, host_folders
 from bot.sandbox.files import Files, checked
 from bot.sandbox.tree import used_bytes
 from bot.sandbox.workspace import Workspace
-from bot.types.sandbox import Changes, ExecRequest, ExecResult, Template
+from bot.types.sandbox import Changes, ExecRequest, ExecResult
 from bot.types.value import Ending
 
-_LOG = logging.getLogger(__name__)
-_KILL = ("/bin/sh", "-c", "kill -9 -1")
-"""As the task's user: everything of its own, daemons included, and nothing else."""
-_KILL_SECONDS = 30
 _DISK_MAX = 10 << 30
 """Bytes that a workspace may take before the command that fills it is stopped."""
 _DISK_RESERVE = 1 << 30
@@ -37,31 +31,22 @@ _SIGNALLED: Mapping[int, Ending] = {137: "killed", 153: "disk"}
 class DockerSandbox:
     """One container with its workspace. Made by DockerProvider."""
 
-    def __init__(
-        self,
-        api: docker.APIClient,
-        name: str,
-        template: Template,
-        workspace: Workspace,
-        image: Image,
-        dispose: Callable[[], object],
-    ) -> None:
-        state = api.inspect_container(name)
-        self._api, self._name, self._template, self._workspace, self._image = api, name, template, workspace, image
-        self._dispose = dispose
-        self._deadline = time.monotonic() + template.limits.minutes * 60
-        self._counters = Counters(self._ask_inside, host_folders(state["State"]["Pid"], state["Id"]))
-        self._free = _free(workspace.folder)
+    def __init__(self, box: Box, dispose: Callable[[], object]) -> None:
+        state = box.api.inspect_container(box.name)
+        self._box, self._dispose = box, dispose
+        self._deadline = time.monotonic() + box.template.limits.minutes * 60
+        self._counters = Counters(partial(counters_inside, box), host_folders(state["State"]["Pid"], state["Id"]))
+        self._full = _disk_watch(box.workspace)
         self._closed = False
 
     @property
     def id(self) -> str:
-        return self._name
+        return self._box.name
 
     @property
     def workspace(self) -> Workspace:
         """For the record: how the checkout is protected."""
-        return self._workspace
+        return self._box.workspace
 
     def exec(
         self, request: ExecRequest, *, on_output: OnOutput | None = None, cancelled: Cancelled | None = None
@@ -72,14 +57,15 @@ class DockerSandbox:
             raise SandboxError(
                 "sandbox_expired", "the sandbox's time is over", hint="raise the task's `limits.minutes`, or do less"
             )
-        asked = self._command(request, min(request.seconds, left), on_output, cancelled)
+        asked = _command(self._box, request, min(request.seconds, left))
+        asked.on_output, asked.cancelled, asked.full = on_output, cancelled, self._full
         before = self._counters.before()
-        raw = command.run(self._api, self._name, asked)
+        raw = command.run(self._box.api, self._box.name, asked)
         if raw.stop or raw.exit_code is None:
-            self._kill_all()
+            end_commands(self._box)
         elif raw.exit_code in _SIGNALLED:
-            self._check_alive()
-        return self._result(raw, before)
+            check_alive(self._box)
+        return _result(raw, before, self._counters.after)
 
     def read_file(self, path: str, *, max_bytes: int = 10_000_000) -> bytes:
         return Files(self.exec).read(path, max_bytes)
@@ -93,109 +79,66 @@ class DockerSandbox:
     def collect(self, blobs: Path) -> Changes:
         """See the Protocol; nothing can run in the sandbox afterwards."""
         self._deadline = time.monotonic()
-        try:
-            stop(self._api, self._name)
-        except ENGINE_ERRORS as error:
-            raise SandboxError(
-                "sandbox_undead", f"the sandbox could not be killed: {error}", hint="restart Docker, then retry"
-            ) from error
-        return collect(self._workspace, self._template.limits, blobs)
+        stop(self._box)
+        return collect(self._box.workspace, self._box.template.limits, blobs)
 
     def close(self) -> None:
         if not self._closed:
             self._dispose()
             self._closed = True
 
-    def _command(
-        self, request: ExecRequest, seconds: float, on_output: OnOutput | None, cancelled: Cancelled | None
-    ) -> Command:
-        return Command(
-            argv=request.argv,
-            user=f"{self._workspace.uid}:{self._workspace.gid}",
-            cwd=checked(request.cwd),
-            env=command_environment(self._image, self._template, request.env),
-            stdin=request.stdin,
-            seconds=seconds,
-            output_bytes=request.output_bytes,
-            on_output=on_output,
-            cancelled=cancelled,
-            full=self._full,
-        )
 
-    def _result(self, raw: Raw, before: Counts) -> ExecResult:
-        ending, code = self._ending(raw, before)
-        stdout, stderr = raw.stdout, raw.stderr
-        if code in (126, 127) and stdout.startswith(b"OCI runtime exec failed"):
-            code = 127 if b"not found" in stdout else code  # as shells say it, whatever the engine's version
-            stdout, stderr = b"", stdout.strip() + b"\n"  # the engine tells on the wrong stream
-        return ExecResult(
-            ending=ending, exit_code=code, stdout=stdout, stderr=stderr, dropped_bytes=raw.dropped, seconds=raw.seconds
-        )
+def _command(box: Box, request: ExecRequest, seconds: float) -> Command:
+    return Command(
+        argv=request.argv,
+        user=box.user,
+        cwd=checked(request.cwd),
+        env=command_environment(box.image, box.template, request.env),
+        stdin=request.stdin,
+        seconds=seconds,
+        output_bytes=request.output_bytes,
+    )
 
-    def _ending(self, raw: Raw, before: Counts) -> tuple[Ending, int]:
-        if raw.stop == "timed_out":
-            return "timed_out", 124
-        if raw.stop or raw.exit_code is None:
-            return raw.stop or "killed", 137
-        if raw.exit_code == 0:
-            return "exited", 0
-        after = self._counters.after()
-        if after.oom > before.oom:
-            return "oom", raw.exit_code
-        if after.pids > before.pids:
-            return "pids", raw.exit_code
-        return _SIGNALLED.get(raw.exit_code, "exited"), raw.exit_code
 
-    def _kill_all(self) -> None:
-        """End everything that the task started and keep the sandbox usable."""
-        user = f"{self._workspace.uid}:{self._workspace.gid}"
-        try:
-            raw = command.run(self._api, self._name, Command(_KILL, user, "/", seconds=_KILL_SECONDS))
-            if raw.exit_code in (0, 1):  # 1: there was nothing left
-                return
-        except SandboxError:
-            self._check_alive()
-        # No shell in the image, or no room for one more process: a fresh start ends everything too.
-        try:
-            self._api.restart(self._name, timeout=0)
-        except ENGINE_ERRORS as error:
-            raise lost(error) from error
+def _result(raw: Raw, before: Counts, after: Callable[[], Counts]) -> ExecResult:
+    ending, code = _ending(raw, before, after)
+    stdout, stderr = raw.stdout, raw.stderr
+    if code in (126, 127) and stdout.startswith(b"OCI runtime exec failed"):
+        code = 127 if b"not found" in stdout else code  # as shells say it, whatever the engine's version
+        stdout, stderr = b"", stdout.strip() + b"\n"  # the engine tells on the wrong stream
+    return ExecResult(
+        ending=ending, exit_code=code, stdout=stdout, stderr=stderr, dropped_bytes=raw.dropped, seconds=raw.seconds
+    )
 
-    def _check_alive(self) -> None:
-        try:
-            alive = self._api.inspect_container(self._name)["State"]["Running"]
-        except ENGINE_ERRORS as error:
-            raise lost(error) from error
-        if not alive:
-            raise lost(RuntimeError("its container ended"))
 
-    def _ask_inside(self) -> str:
-        user = f"{self._workspace.uid}:{self._workspace.gid}"
-        raw = command.run(self._api, self._name, Command(("cat", *INSIDE), user, "/", seconds=_KILL_SECONDS))
-        return raw.stdout.decode("utf-8", "replace")
+def _ending(raw: Raw, before: Counts, after: Callable[[], Counts]) -> tuple[Ending, int]:
+    if raw.stop == "timed_out":
+        return "timed_out", 124
+    if raw.stop or raw.exit_code is None:
+        return raw.stop or "killed", 137
+    if raw.exit_code == 0:
+        return "exited", 0
+    now = after()
+    if now.oom > before.oom:
+        return "oom", raw.exit_code
+    if now.pids > before.pids:
+        return "pids", raw.exit_code
+    return _SIGNALLED.get(raw.exit_code, "exited"), raw.exit_code
 
-    def _full(self) -> bool:
-        """Whether the workspace took too much of the disk; counted only when the disk's free space says it may have."""
-        free = _free(self._workspace.folder)
-        if free < min(_DISK_RESERVE, self._free // 2):
-            return used_bytes(self._workspace.changed, _DISK_RESERVE) >= _DISK_RESERVE // 2
-        return self._free - free >= _DISK_MAX and used_bytes(self._workspace.changed, _DISK_MAX) >= _DISK_MAX
+
+def _disk_watch(workspace: Workspace) -> Callable[[], bool]:
+    """Whether the workspace took too much of the disk; counted only when the disk's free space says it may have."""
+    at_first = _free(workspace.folder)
+
+    def full() -> bool:
+        free = _free(workspace.folder)
+        if free < min(_DISK_RESERVE, at_first // 2):
+            return used_bytes(workspace.changed, _DISK_RESERVE) >= _DISK_RESERVE // 2
+        return at_first - free >= _DISK_MAX and used_bytes(workspace.changed, _DISK_MAX) >= _DISK_MAX
+
+    return full
 
 
 def _free(folder: Path) -> int:
     state = os.statvfs(folder)
     return state.f_bavail * state.f_frsize
-
-
-def stop(api: docker.APIClient, name: str) -> None:
-    """Kill a container and return when it is dead. Raises ENGINE_ERRORS when that can't be had."""
-    try:
-        api.kill(name)
-    except NotFound:
-        return
-    except APIError as error:
-        if error.status_code not in (409, 500):  # it is not running; older engines say 500
-            raise
-    api.wait(name, timeout=_KILL_SECONDS)
-    if api.inspect_container(name)["State"]["Running"]:
-        raise DockerException("it survived SIGKILL")
