@@ -11,6 +11,7 @@ from bot.agent.compose import opening
 from bot.agent.detect import detect
 from bot.agent.limits import Clock, Deadline, Ended
 from bot.agent.loop import Conversation
+from bot.agent.remarks import remarks
 from bot.agent.text import visible
 from bot.agent.tools import Finish, Hands
 from bot.agent.verify import Comparison, compare, ended_by, run_commands
@@ -37,6 +38,10 @@ class BuiltinRuntime:
 
     def run(self, spec: RunSpec, sandbox: Sandbox, *, watch: Observer, cancelled: Cancelled) -> Outcome:
         """Do the task. Raises SandboxError, Cancelled."""
+        outcome = self._done(spec, sandbox, watch, cancelled)
+        return outcome.changed(annotations=remarks(outcome.reports, sandbox))
+
+    def _done(self, spec: RunSpec, sandbox: Sandbox, watch: Observer, cancelled: Cancelled) -> Outcome:
         task = spec.task
         deadline = Deadline.after(task.limits.minutes, self._clock)
         commands = partial(
