@@ -19,6 +19,7 @@ from bot.sandbox.files import checked
 from bot.sandbox.gitindex import IndexFormatError, read_tracked, tracked_paths
 from bot.sandbox.hostimage import host_toolchain
 from bot.sandbox.ignore import Ignore
+from bot.sandbox.tree import used_bytes
 
 ENVIRON = {
     "PATH": os.environ["PATH"],
@@ -191,7 +192,10 @@ def test_toolchain_takes_roots_of_languages_only(tmp_path: Path) -> None:
     (home / ".cargo/bin").mkdir(parents=True)
     (home / ".rustup/toolchains/stable/bin").mkdir(parents=True)
     (home / ".rustup/settings.toml").write_text('default_toolchain = "stable"\n')
+    cache = home / "runner/_tool"
+    (cache / "node/20/bin").mkdir(parents=True)
     entries = (
+        cache / "node/20/bin",
         home / ".pyenv/shims",
         home / ".local/bin",
         home / "secret/bin",
@@ -199,8 +203,21 @@ def test_toolchain_takes_roots_of_languages_only(tmp_path: Path) -> None:
         "relative",
         "/usr/bin",
     )
-    found = host_toolchain({"PATH": ":".join(map(str, entries)), "HOME": str(home)})
+    found = host_toolchain({"PATH": ":".join(map(str, entries)), "HOME": str(home), "RUNNER_TOOL_CACHE": str(cache)})
     inside = [path for path in found.mounts if path.startswith(str(tmp_path))]
-    assert sorted(inside) == [f"{home}/.pyenv/versions/3.11.7", f"{home}/.rustup/toolchains/stable"]
-    assert found.path.split(":")[:3] == [*(f"{root}/bin" for root in inside), "/usr/bin"]
+    languages = [f"{home}/.pyenv/versions/3.11.7", f"{home}/.rustup/toolchains/stable"]
+    assert inside == [str(cache), *languages]
+    assert found.path.split(":")[:4] == [f"{cache}/node/20/bin", *(f"{root}/bin" for root in languages), "/usr/bin"]
+    at_home = host_toolchain({"PATH": "/usr/bin", "HOME": str(home), "RUNNER_TOOL_CACHE": str(tmp_path)})
+    assert str(tmp_path) not in at_home.mounts, "a cache that holds the home is none"
     assert not [path for path in found.mounts if path in ("/", "/etc", "/home", "/root")]
+
+
+def test_used_bytes_stops_counting(tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "file").write_bytes(b"x" * 100_000)
+    (tmp_path / "sparse").open("wb").truncate(1 << 40)
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert 400_000 <= used_bytes(tmp_path, 1 << 40) < 1_000_000
+    assert used_bytes(tmp_path, 100_000) < 400_000

@@ -149,6 +149,10 @@ def test_f6_a_flood_keeps_memory_flat(sandbox: DockerSandbox) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000, "KiB"
 
 
+def test_one_file_has_a_limit(sandbox: DockerSandbox) -> None:
+    assert sandbox.exec(ExecRequest(argv=("truncate", "-s", "5G", "huge"))).ending == "disk"
+
+
 def leftovers_of(api: docker.APIClient, names: set[str]) -> set[str]:
     containers = {each["Names"][0].lstrip("/") for each in api.containers(all=True)}
     return names & (containers | {each["Name"] for each in api.volumes()["Volumes"] or []})

@@ -43,13 +43,14 @@ def host_toolchain(environ: Mapping[str, str]) -> Toolchain:
     """The machine's tools, as its PATH names them."""
     mounts = ["/usr", *(f"/etc/{name}" for name in _ETC)]
     mounts += [f"/{name}" for name in _LINKS if Path(f"/{name}").is_dir() and not Path(f"/{name}").is_symlink()]
-    cache = environ.get("RUNNER_TOOL_CACHE") or "/opt/hostedtoolcache"
-    if not _private(Path(cache)):
-        mounts.append(cache)
+    home = Path(environ.get("HOME", "/nonexistent"))
+    cache = Path(environ.get("RUNNER_TOOL_CACHE") or "/opt/hostedtoolcache")
+    if cache.is_absolute() and not home.is_relative_to(cache):
+        mounts.append(str(cache))  # set-up actions put languages there, and nothing else
     entries: list[str] = []
     for entry in environ.get("PATH", "").split(":"):
         try:
-            found = list(_tools(entry, Path(environ.get("HOME", "/nonexistent"))))
+            found = [(entry, str(cache))] if _inside(entry, cache, home) else list(_tools(entry, home))
         except PermissionError:  # somebody else's, who may be on PATH all the same
             continue
         for folder, root in found:
@@ -58,6 +59,11 @@ def host_toolchain(environ: Mapping[str, str]) -> Toolchain:
     entries += _SYSTEM
     present = [mount for mount in dict.fromkeys(mounts) if Path(mount).exists() and ":" not in mount]
     return Toolchain(path=":".join(dict.fromkeys(entries)), mounts=tuple(_outermost(present)))
+
+
+def _inside(entry: str, cache: Path, home: Path) -> bool:
+    folder = Path(entry)
+    return folder.is_relative_to(cache) and ".." not in folder.parts and not home.is_relative_to(cache)
 
 
 def _tools(entry: str, home: Path) -> Iterator[tuple[str, str]]:
