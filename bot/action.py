@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -185,7 +185,8 @@ def _ending(mode: Mode, job: Job, settings: Settings, tell: bool, handover: bool
     except KeyboardInterrupt:
         return Ending(Cancelled.exit_code, Cancelled("cancelled", "the job was cancelled").failure())
     failure = run.failure or (run.result.failure if run.result else None)
-    return Ending(exit_code(run), failure, "notice" if isinstance(run.decision, Refuse) else "error")
+    refused = isinstance(run.decision, Refuse) and not run.decision.defect
+    return Ending(exit_code(run), failure, "notice" if refused else "error")
 
 
 def _close(ending: Ending, secrets: tuple[str, ...]) -> int:
@@ -210,7 +211,9 @@ def _visit(job: Job, settings: Settings, cancelled: IsCancelled) -> Visit:
         checkout=workspace,
         cancelled=cancelled,
     )
-    return Visit(job, event, deps)
+    pages = f"{settings.server_url}/{event.repository.full_name}"
+    url = f"{pages}/actions/runs/{job.run_id}" if settings.server_url and job.run_id else ""
+    return Visit(job, event, replace(deps, artifacts_url=url))
 
 
 def _signals() -> IsCancelled:

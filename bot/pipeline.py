@@ -66,6 +66,7 @@ class Deps:
     watch: Observer
     cancelled: Cancelled
     secrets: tuple[str, ...] = ()
+    artifacts_url: str = ""
 
 
 def handle(event: Event, deps: Deps) -> Run:
@@ -177,6 +178,8 @@ def _answered(run: Run, decision: Decision, deps: Deps) -> Run:
         failure = Failure(code=decision.code, message=decision.reason, blame="caller")
     for output in outputs:
         run = _put(run, output, deps)
+    if isinstance(decision, Refuse) and decision.defect:
+        return _complete(run, "failure", failure, deps)
     return _complete(run, "success" if isinstance(decision, Answer) else "skipped", failure, deps)
 
 
@@ -203,9 +206,9 @@ def _taken(run: Run, spec: RunSpec, mark: Mark, touched_at: str, deps: Deps) -> 
 
 
 def _announced(run: Run, spec: RunSpec, deps: Deps) -> Run:
+    _tell(deps, "announce", f"run {run.run_id}: task {spec.task.name} for {spec.requester.login}")
     for output in announce(run.event, spec, settings=deps.settings):
         run = _put(run, output, deps)
-    _tell(deps, "announce", f"run {run.run_id}: task {spec.task.name} for {spec.requester.login}")
     return run
 
 
@@ -329,6 +332,7 @@ def _last_word(
         conclusion=conclusion,
         failure=failure,
         settings=deps.settings,
+        artifacts_url=deps.artifacts_url,
         attempt=run.event.attempt,
     )
 

@@ -209,6 +209,16 @@ def test_init_installs_a_workflow_and_says_what_is_left(tmp_path: Path, capsys: 
     assert sorted(each.name for each in tmp_path.rglob("*") if each.is_file()) == ["bot.yml", "sandpiper.yml"]
 
 
+def test_init_uses_the_action_that_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pin = f"acme/sandpiper@{'a' * 40}"
+    assert run(["init", "--path", str(tmp_path), "--template", "two-jobs", "--action", pin]) == 0
+    text = (tmp_path / ".github" / "workflows" / "sandpiper-two-jobs.yml").read_text(encoding="utf-8")
+    assert (text.count(f"uses: {pin}"), "0" * 40 in text) == (2, False)
+    assert "not released" not in capsys.readouterr().out
+    assert run(["init", "--path", str(tmp_path), "--action", "acme/sandpiper@main"]) == 2
+    assert "no_such_action" in capsys.readouterr().err
+
+
 def test_init_overwrites_nothing_unless_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workflow = tmp_path / ".github" / "workflows" / "sandpiper.yml"
     workflow.parent.mkdir(parents=True)

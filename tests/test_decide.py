@@ -272,10 +272,16 @@ def test_retry_needs_the_tasks_own_permission() -> None:
 
 
 def test_a_broken_policy_is_an_error_with_lines() -> None:
+    broken = "tasks: {fix: {verfy: []}}"
+    for event in (labeled("bot:fix", "reader"), opened("writer")):
+        with pytest.raises(PolicyError) as caught:
+            judge(event, forge_for(event, policy=broken))
+        assert caught.value.mistakes[0].file == ".github/bot.yml"
     event = labeled("bot:fix")
-    with pytest.raises(PolicyError) as caught:
-        judge(event, forge_for(event, policy="tasks: {fix: {verfy: []}}"))
-    assert caught.value.mistakes[0].file == ".github/bot.yml"
+    decision = judge(event, forge_for(event, policy=broken))
+    assert isinstance(decision, Refuse)
+    assert (decision.code, decision.speak, decision.defect) == ("policy_invalid", True, True)
+    assert ".github/bot.yml:1" in decision.reason
 
 
 def test_rules_may_start_a_task_for_those_who_may_start_it() -> None:

@@ -345,6 +345,13 @@ def test_who_may_not_is_told_once_a_day_and_nothing_is_spent(tmp_path: Path) -> 
     assert kit.sandboxes.made == []
 
 
+def test_a_broken_policy_is_told_to_whoever_may_mend_it(tmp_path: Path) -> None:
+    kit = Kit(tmp_path, policy="tasks: {fix: {verfy: []}}")
+    run = handle(kit.event, kit.deps())
+    assert (run.conclusion, exit_code(run)) == ("failure", 2)
+    assert "did you mean `verify`" in status(kit)
+
+
 def test_what_is_ignored_is_recorded_and_nobody_hears_of_it(tmp_path: Path) -> None:
     kit = Kit(tmp_path, labeled("documentation"))
     run = handle(kit.event, kit.deps(before=lambda output: pytest.fail("a write")))

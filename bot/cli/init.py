@@ -17,6 +17,9 @@ from bot.errors import ConfigurationError
 WORKFLOWS = Path(".github") / "workflows"
 POLICY = Path(".github") / "bot.yml"
 DEFAULT = "sandpiper"
+ACTION = re.compile(r"uses: sandpiper-bot/sandpiper@[0-9a-f]+(?: # v[0-9.]+)?")
+UNRELEASED = "sandpiper@" + "0" * 40
+"""What the templates hold until a release fills in its commit."""
 FIRST_POLICY = """\
 # What Sandpiper may do here. Read from the default branch only. Check it with: sandpiper config check
 # The built-in tasks (fix, test, lint, explain, review, triage, run) are there without this file.
@@ -36,9 +39,10 @@ version: 1
 @click.option("--template", "names", multiple=True, help=f"Which workflow; again for several. Default: {DEFAULT}.")
 @click.option("--policy", is_flag=True, help="Write a first .github/bot.yml, too.")
 @click.option("--force", is_flag=True, help="Overwrite files that are there.")
+@click.option("--action", "pin", default="", help="The Action to use, OWNER/NAME@COMMIT; for a fork or a mirror.")
 @click.option("--list", "listing", is_flag=True, help="List the templates and write nothing.")
 @json_option
-def init(path: Path, names: tuple[str, ...], policy: bool, force: bool, listing: bool, as_json: bool) -> None:
+def init(path: Path, names: tuple[str, ...], policy: bool, force: bool, pin: str, listing: bool, as_json: bool) -> None:
     """Install a workflow into .github/workflows/ of a repository."""
     templates = find_templates()
     if listing:
@@ -49,7 +53,7 @@ def init(path: Path, names: tuple[str, ...], policy: bool, force: bool, listing:
             say(table(summaries.items()))
         return
     chosen = with_companions([resolve(name, templates) for name in names or (DEFAULT,)], templates)
-    texts = {WORKFLOWS / f"{name}.yml": templates[name].read_text(encoding="utf-8") for name in chosen}
+    texts = {WORKFLOWS / f"{name}.yml": pinned(templates[name].read_text(encoding="utf-8"), pin) for name in chosen}
     if policy:
         texts[POLICY] = FIRST_POLICY
     install(path, texts, force=force)
@@ -59,7 +63,8 @@ def init(path: Path, names: tuple[str, ...], policy: bool, force: bool, listing:
         return
     for each in texts:
         say(f"wrote {path / each}")
-    for step in next_steps(tuple(texts), secrets):
+    unreleased = any(UNRELEASED in text for text in texts.values())
+    for step in next_steps(tuple(texts), secrets, unreleased=unreleased):
         say(step)
 
 
@@ -104,9 +109,21 @@ def secrets_in(text: str) -> list[str]:
     return [each for each in re.findall(r"\bsecrets\.([A-Za-z_][A-Za-z0-9_]*)", text) if each != "GITHUB_TOKEN"]
 
 
-def next_steps(files: tuple[Path, ...], secrets: list[str]) -> list[str]:
+def pinned(text: str, pin: str) -> str:
+    """A template that uses the Action at `OWNER/NAME@COMMIT`. Raises ConfigurationError."""
+    if not pin:
+        return text
+    if not re.fullmatch(r"[A-Za-z0-9_-]+/[A-Za-z0-9._-]+@([0-9a-f]{40}|[0-9a-f]{64})", pin):
+        hint = "a branch or a tag can be moved; write the whole commit"
+        raise ConfigurationError("no_such_action", f"{pin!r} is not OWNER/NAME@COMMIT", hint=hint)
+    return ACTION.sub(f"uses: {pin}", text)
+
+
+def next_steps(files: tuple[Path, ...], secrets: list[str], *, unreleased: bool = False) -> list[str]:
     """What is left to do by hand."""
     steps = [f"gh secret set {name}" for name in secrets]
+    if unreleased:
+        steps.insert(0, "this version is not released: name the commit to use with --action OWNER/NAME@COMMIT --force")
     steps.append(f"git add {' '.join(map(str, files))} && git commit -m 'Add Sandpiper' && git push")
     steps.append("sandpiper doctor, then label an issue bot:fix or comment /bot help")
     return ["next:", *(f"  {number}. {step}" for number, step in enumerate(steps, 1))]

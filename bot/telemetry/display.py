@@ -161,7 +161,7 @@ def _step(mark: str, style: str, progress: Progress, seconds: float | None) -> T
 def _words(progress: Progress, seconds: float | None) -> Text:
     from rich.text import Text
 
-    took = f"  {seconds:.1f} s" if seconds is not None else ""
+    took = f"  {seconds:.1f} s" if seconds is not None and seconds >= 0.05 else ""
     return Text.assemble((f"{progress.stage:<9} ", "bold"), clean(" ".join(progress.text.splitlines())), (took, "dim"))
 
 

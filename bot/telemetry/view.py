@@ -93,9 +93,7 @@ def _facts(run: Run, outputs: Sequence[Output], folder: Path | None) -> Iterator
             yield "held", reason
     for output in outputs:
         yield from _published(output)
-    for receipt in run.receipts:
-        if receipt.url:
-            yield receipt.kind, receipt.url
+    yield from dict.fromkeys((receipt.kind, receipt.url) for receipt in run.receipts if receipt.url)
     if folder is not None and run.result is not None:
         names = ", ".join(each.name for each in run.result.artifacts)
         yield "files", f"{folder}: {names}" if names else str(folder)

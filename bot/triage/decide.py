@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import Field
 
+from bot.errors import PolicyError
 from bot.marks import Mark, read_mark
 from bot.protocols import LLM, ForgeReader
 from bot.settings import Settings
@@ -28,7 +29,7 @@ from bot.triage.tasks import builtin_tasks, tasks_of
 from bot.types.decision import Answer, Decision, Go, Ignore, Refuse
 from bot.types.event import Comment, Commented, Dispatched, Event, Labeled, Opened, Subject, Upstream
 from bot.types.task import Task
-from bot.types.value import Permission, SubjectKind, Value
+from bot.types.value import PERMISSIONS, Permission, SubjectKind, Value
 
 Model = Callable[[str | None], LLM]
 
@@ -59,11 +60,16 @@ class Request(Value):
 
 
 def decide(event: Event, *, reader: ForgeReader, settings: Settings, model: Model | None) -> Decision:
-    """What the event deserves. Raises PolicyError when the repository's policy is wrong, and ForgeError."""
+    """What the event deserves. Raises ForgeError, and PolicyError where nobody asked who could mend the policy."""
     if ignored := gate.screen(event, settings) or gate.screen_self(event, reader.viewer()):
         return ignored
     level = reader.permission(event.actor.login)
-    policy = parse_policy(reader.file(settings.policy, event.repository.default_branch), settings.policy)
+    try:
+        policy = parse_policy(reader.file(settings.policy, event.repository.default_branch), settings.policy)
+    except PolicyError as error:
+        if gate.is_automatic(event) or PERMISSIONS.index(level) < PERMISSIONS.index("write"):
+            raise
+        return Refuse(code=error.code, reason=error.message, speak=True, defect=True)
     case = Case(event, level, policy, tasks_of(policy), reader, settings, model)
     verdict = _automatic(case) if gate.is_automatic(event) else _asked(case)
     if isinstance(verdict, Request):
