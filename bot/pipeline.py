@@ -353,7 +353,9 @@ def _with_true_ending(run: Run, deps: Deps, story: Callable[[Run, Deps], Run], *
     except CancelledError as error:
         return _end(run.run_id, deps, error.failure(), "cancelled", speak)
     except SandpiperError as error:
-        return _end(run.run_id, deps, error.failure(), "failure", speak)
+        late = error.code == "sandbox_expired"  # the wall clock ended the sandbox under the work
+        failure = error.failure().changed(blame="task") if late else error.failure()
+        return _end(run.run_id, deps, failure, "timed_out" if late else "failure", speak)
     except KeyboardInterrupt:
         _end(run.run_id, deps, Failure(code="interrupted", message="interrupted", blame="person"), "cancelled", speak)
         raise

@@ -227,6 +227,17 @@ def test_a_provider_that_fails_is_named_in_the_comment(tmp_path: Path, error: Ex
     assert run.failure.hint in status(kit)
 
 
+def test_a_wall_clock_that_ends_the_sandbox_is_a_time_out(tmp_path: Path) -> None:
+    kit = Kit(tmp_path)
+
+    def expired(request: ExecRequest, workspace: Path) -> ExecResult:
+        raise SandboxError("sandbox_expired", "the sandbox's time is over")
+
+    kit.sandboxes = FakeProvider(tmp_path / "boxes", expired)
+    run = handle(kit.event, kit.deps())
+    assert (run.conclusion, exit_code(run)) == ("timed_out", 1)
+
+
 def test_a_defect_ends_the_comment_and_is_raised(tmp_path: Path) -> None:
     kit = Kit(tmp_path)
 
