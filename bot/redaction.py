@@ -58,7 +58,8 @@ SHAPES: Mapping[str, re.Pattern[str]] = {
 
 _HIDDEN_SHAPES = (
     *SHAPES.values(),
-    re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
+    # The header is short; without a bound, a megabyte of `eyJeyJeyJ` would be read to its end from every `eyJ`.
+    re.compile(r"eyJ[A-Za-z0-9_-]{8,500}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
     re.compile(r"(://)[^/\s:@*]*:[^/\s@]{3,}(?=@)"),
     re.compile(r"([Aa](?i:uthorization: ))(?i:basic|bearer|token) [A-Za-z0-9+/=._~-]{8,}"),
 )
