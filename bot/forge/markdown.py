@@ -14,7 +14,7 @@ from markdown_it.tree import SyntaxTreeNode
 
 HEADING = 4
 """Headings inside a stranger's text never outrank ours."""
-_SPECIAL = re.compile(r"[\\`*\[\]<>|~&]|_|#|!$")
+_SPECIAL = re.compile(r"[\\`*\[\]<>|~&$]|_|#|!$")
 _LINE_START = re.compile(r"^(?:[-+=:/](?![A-Za-z0-9])|(?P<number>\d{1,9})(?P<point>[.)])(?=\s|$))")
 _LANGUAGE = re.compile(r"[A-Za-z0-9+#_.-]{1,20}")
 _DRAWN = frozenset(["mermaid", "geojson", "topojson", "stl", "math"])

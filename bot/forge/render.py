@@ -101,6 +101,7 @@ def status_note(
         conclusion=conclusion,
         attempt=attempt,
         requester=spec.requester.id,
+        trust=spec.trust,
         instructions=redact(spec.instructions, ())[:2000],
     )
     text = _report(spec, result, receipts, status, conclusion, failure, settings, artifacts_url)
@@ -244,7 +245,7 @@ def _code(spec: RunSpec, result: RunResult, settings: Settings) -> list[Output]:
         pull = subject.pull
         if pull is None or (pull.head_repository or "").lower() != spec.repository.full_name.lower():
             return []
-        if "branch" in allowed:
+        if "branch" in allowed and pull.head.ref != spec.repository.default_branch:
             return [_commit(spec, result, settings, pull.head.ref, create=False)]
         base = pull.head.ref
     commit = _commit(spec, result, settings, branch_name(spec), create=True)

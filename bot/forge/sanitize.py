@@ -104,7 +104,7 @@ def one_line(text: str, *, limit: int, issue: int | None = None, repository: str
     for word in clean(text).replace("`", "").split():
         if closing and _REFERENCE.search(word) and not allowed.reference(word.strip("()[].,;:!?")):
             word = re.sub(r"#(?=[0-9])|(?<=gh)-(?=[0-9])", " ", word, flags=re.IGNORECASE).strip()
-        words.append(re.sub(r"@(?=[\w-])|[a-z][a-z0-9+.-]{0,20}://", "", word, flags=re.IGNORECASE))
+        words.append(re.sub(r"@+(?=[\w-])|[a-z][a-z0-9+.-]{0,20}://", "", word, flags=re.IGNORECASE))
     line = " ".join(" ".join(words).split())
     return line if size(line) <= limit else _fit(line, limit - 1).rstrip() + "…"
 
