@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from pydantic import Field, StringConstraints, ValidationError
 
-from bot.types.value import Conclusion, RunId, Status, Value
+from bot.types.value import Conclusion, RunId, Status, Trust, Value
 
 LEADING_LINES = 4
 """Only so many lines at the top may be ours; a quotation of an old comment further down is not read."""
@@ -38,6 +38,8 @@ class Mark(Value):
     """How often this was started."""
     requester: int
     """Numeric id of the account that asked."""
+    trust: Trust = "anyone"
+    """How far that account's request was trusted."""
     instructions: Annotated[str, StringConstraints(max_length=2000)] = ""
     """What was asked for in free text, so that `retry` can ask for the same."""
 

@@ -17,7 +17,7 @@ from bot.errors import Cancelled as CancelledError
 from bot.errors import ForgeError, SandpiperError
 from bot.forge.guard import hold_reasons, text_reasons
 from bot.forge.render import announce, proposals, refusal, status_note
-from bot.marks import Mark, read_mark, run_marker
+from bot.marks import Mark, has_marker, read_mark, run_marker
 from bot.protocols import (
     LLM,
     AgentRuntime,
@@ -189,8 +189,8 @@ def _finished_elsewhere(run: Run, spec: RunSpec, deps: Deps) -> Run | None:
         return None
     viewer, marker = deps.reader.viewer().id, run_marker(spec.run_id)
     for comment in reversed(deps.reader.comments(spec.subject.number)):
-        mark = read_mark(comment.body) if comment.author.id == viewer and marker in comment.body else None
-        if mark is not None:
+        mark = read_mark(comment.body) if comment.author.id == viewer and has_marker(comment.body, marker) else None
+        if mark is not None and mark.run == spec.run_id:
             return _taken(run, spec, mark, comment.updated_at, deps)
     return None
 

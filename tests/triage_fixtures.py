@@ -50,6 +50,13 @@ def commented(body: str, sender: str = "writer", **more: Any) -> Event:
     return parse_event("issue_comment", comment_payload(body, sender, **more), settings=SETTINGS)
 
 
+def review_commented(body: str, sender: str = "writer", **more: Any) -> Event:
+    """A command on a line of a pull request's diff."""
+    comment = {"id": 100, "user": account(sender), "body": body, "created_at": ASKED, "updated_at": ASKED}
+    payload = envelope(sender, action="created", pull_request=pull(**more), comment=comment)
+    return parse_event("pull_request_review_comment", payload, settings=SETTINGS)
+
+
 def labeled(label: str, sender: str = "writer", **more: Any) -> Event:
     payload = envelope(sender, action="labeled", issue=issue(**more), label={"name": label})
     return parse_event("issues", payload, settings=SETTINGS)

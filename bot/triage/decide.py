@@ -165,7 +165,17 @@ def _retry(case: Case, number: int, request: Request, marks: list[Mark]) -> Requ
         return retry_answer(case.event, number, f"Run `{last.run}` is still going on; stop it first.")
     if last.task not in case.tasks:
         return retry_answer(case.event, number, "The task of the last run does not exist any more.")
+    if not request.text and last.instructions and not _may_repeat(case, last):
+        text = (
+            "The last run was asked for by somebody who may do less here than you. Read what they asked for, and ask."
+        )
+        return retry_answer(case.event, number, text)
     return Request(name=last.task, text=request.text or last.instructions, options=request.options)
+
+
+def _may_repeat(case: Case, last: Mark) -> bool:
+    """Whether the words of the last run may count as this actor's: a stranger's must not gain a writer's rights."""
+    return last.requester == case.event.actor.id or last.trust != "anyone" or not gate.at_least(case.level, "write")
 
 
 # --- whether it may run -----------------------------------------------------------------------------------------

@@ -129,11 +129,11 @@ def check_head(event: Event, subject: Subject) -> Refuse | None:
     seen = event.subject.pull.head.sha if event.subject and event.subject.pull else None
     if isinstance(event.trigger, Upstream):
         seen = event.trigger.head.sha
-    if isinstance(event.trigger, Commented) or seen is None or subject.pull is None:
-        return None  # a comment's author sees the head that is there, and pins it by asking
+    if seen is None or subject.pull is None:
+        return None  # the payload of a comment in the conversation names no commit: the head of now is pinned
     if subject.pull.head.sha == seen:
         return None
-    speak = isinstance(event.trigger, Labeled)
+    speak = isinstance(event.trigger, Labeled | Commented)
     return Refuse(code="head_moved", reason="new commits came in before the run could start; ask again", speak=speak)
 
 
