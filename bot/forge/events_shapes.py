@@ -156,6 +156,8 @@ class PullShape(Thread):
     base: Branch
     draft: bool = False
     merged: bool = False
+    merged_at: Blank = ""
+    """Lists of pull requests have only this one."""
 
     def value(self) -> Subject:
         pull = PullInfo(
@@ -163,7 +165,7 @@ class PullShape(Thread):
             base=self.base.value(),
             head_repository=self.head.repo.full_name if self.head.repo else None,
             draft=self.draft,
-            merged=self.merged,
+            merged=self.merged or bool(self.merged_at),
         )
         return self.subject("pull_request", pull)
 

@@ -1,4 +1,4 @@
-"""GitHub's JSON -> our values, for what the API answers (what webhooks carry is read in events).
+"""GitHub's JSON -> our values, for what the API answers: the shapes that webhooks carry too, read by the same types.
 
 Field names: GitHub's REST schemas `simple-user`, `issue`, `pull-request`, `issue-comment`, `full-repository`.
 """
@@ -7,69 +7,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot.types.event import Actor, Comment, PullInfo, Repository, Revision, Subject
+from bot.forge.events_shapes import GHOST, Account, CommentShape, Home, IssueShape, PullShape
+from bot.types.event import Actor, Comment, Repository, Subject
 from bot.types.value import CommentKind
 
-GHOST = Actor(login="ghost", id=10137, type="User")
-"""Whom GitHub shows in place of a deleted account (the API sends null)."""
 
-
-def actor(data: dict[str, Any] | None) -> Actor:
+def actor(data: Any) -> Actor:
     """`simple-user`; the ghost for null."""
-    if data is None:
-        return GHOST
-    return Actor(login=data["login"], id=data["id"], type=data.get("type") or "User")
+    return GHOST if data is None else Account.model_validate(data).value()
 
 
-def repository(data: dict[str, Any]) -> Repository:
+def repository(data: Any) -> Repository:
     """`full-repository`."""
-    return Repository(
-        full_name=data["full_name"],
-        default_branch=data["default_branch"],
-        id=data["id"],
-        private=bool(data.get("private")),
-        archived=bool(data.get("archived")),
-        url=data.get("html_url") or "",
-    )
+    return Home.model_validate(data).value()
 
 
-def issue(data: dict[str, Any]) -> Subject:
-    """`issue`, or what a pull request has in common with one."""
-    return Subject(
-        kind="issue",
-        number=data["number"],
-        title=data["title"] or "",
-        body=data.get("body") or "",
-        state=data["state"],
-        locked=bool(data.get("locked")),
-        author=actor(data.get("user")),
-        labels=tuple(each if isinstance(each, str) else each["name"] or "" for each in data.get("labels") or ()),
-        url=data.get("html_url") or "",
-        updated_at=data.get("updated_at") or "",
-    )
+def issue(data: Any) -> Subject:
+    """`issue`."""
+    return IssueShape.model_validate(data).value()
 
 
-def pull(data: dict[str, Any]) -> Subject:
+def pull(data: Any) -> Subject:
     """`pull-request` or `pull-request-simple`."""
-    head, base = data["head"], data["base"]
-    info = PullInfo(
-        head=Revision(ref=head["ref"], sha=head["sha"]),
-        base=Revision(ref=base["ref"], sha=base["sha"]),
-        head_repository=head["repo"]["full_name"] if head.get("repo") else None,
-        draft=bool(data.get("draft")),
-        merged=bool(data.get("merged_at")),
-    )
-    return issue(data).changed(kind="pull_request", pull=info)
+    return PullShape.model_validate(data).value()
 
 
-def comment(data: dict[str, Any], kind: CommentKind) -> Comment:
+def comment(data: Any, kind: CommentKind) -> Comment:
     """`issue-comment` or `pull-request-review-comment`."""
-    return Comment(
-        id=data["id"],
-        kind=kind,
-        author=actor(data.get("user")),
-        body=data.get("body") or "",
-        created_at=data.get("created_at") or "",
-        updated_at=data.get("updated_at") or "",
-        url=data.get("html_url") or "",
-    )
+    return CommentShape.model_validate(data).value(kind)
