@@ -11,9 +11,9 @@ import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +28,7 @@ from bot.pipeline import Deps, exit_code, finalise, handle, propose
 from bot.protocols import Cancelled as IsCancelled
 from bot.redaction import redact, secrets_of
 from bot.settings import Settings, load_settings
+from bot.stop import stoppable
 from bot.telemetry.display import in_github_job, plain_observer
 from bot.triage.decide import decide
 from bot.types.decision import Go, Refuse
@@ -166,15 +167,17 @@ def _enter(mode: Mode, tell: bool = True, *, handover: bool = False) -> int:
     secrets = secrets_of(os.environ, settings)
     if in_github_job(os.environ):
         mask(sys.stdout, secrets)
-    # Left by an exception, the block leaves commands off: what a defect prints may hold a stranger's lines.
-    with commands_stopped(sys.stdout):
-        ending = _ending(mode, job, settings, tell, handover)
-    return _close(ending, secrets)
+    # The runner sends SIGINT, after 7.5 s SIGTERM, after 2.5 s more it kills: the first asks, the second interrupts.
+    with stoppable(signal.SIGINT, signal.SIGTERM) as cancelled:
+        # Left by an exception, the block leaves commands off: what a defect prints may hold a stranger's lines.
+        with commands_stopped(sys.stdout):
+            ending = _ending(mode, partial(_visit, job, settings, cancelled), tell, handover)
+        return _close(ending, secrets)
 
 
-def _ending(mode: Mode, job: Job, settings: Settings, tell: bool, handover: bool) -> Ending:
+def _ending(mode: Mode, visiting: Callable[[], Visit], tell: bool, handover: bool) -> Ending:
     try:
-        visit = _visit(job, settings, _signals())
+        visit = visiting()
         run = mode(visit)
         if run is None:
             return Ending(0)
@@ -214,20 +217,6 @@ def _visit(job: Job, settings: Settings, cancelled: IsCancelled) -> Visit:
     pages = f"{settings.server_url}/{event.repository.full_name}"
     url = f"{pages}/actions/runs/{job.run_id}" if settings.server_url and job.run_id else ""
     return Visit(job, event, replace(deps, artifacts_url=url))
-
-
-def _signals() -> IsCancelled:
-    """The runner sends SIGINT, after 7.5 s SIGTERM, after 2.5 s more it kills: first ask, then interrupt."""
-    asked = threading.Event()
-
-    def receive(number: int, frame: object) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, receive)
-    return asked.is_set
 
 
 # --- telling the runner -----------------------------------------------------------------------------------------

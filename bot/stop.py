@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from bot.errors import ForgeError
 from bot.marks import has_marker, stop_marker
@@ -12,6 +16,30 @@ from bot.types.task import RunSpec
 
 POLL_SECONDS = 15.0
 """A stop takes effect within this time, and an hour of work costs 240 reads of the forge at the most."""
+
+
+@contextmanager
+def stoppable(*numbers: signal.Signals) -> Iterator[Cancelled]:
+    """A question that is true after one of these signals, so that the run ends by itself and its comment is true.
+
+    A second signal interrupts at once. Only the main thread may set handlers; in others nothing stops.
+    """
+    asked = threading.Event()
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = {number: signal.signal(number, receive) for number in numbers}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def watch_for_stop(

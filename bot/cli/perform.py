@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import signal
-import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
@@ -17,9 +15,10 @@ from bot.cli.output import plain, print_json
 from bot.errors import ConfigurationError
 from bot.forge.render import step_summary
 from bot.pipeline import Deps, exit_code, handle
-from bot.protocols import Cancelled, ForgeWriter
+from bot.protocols import ForgeWriter
 from bot.redaction import secrets_of
 from bot.settings import Settings
+from bot.stop import stoppable
 from bot.telemetry.display import observer_for, watched_by
 from bot.telemetry.view import show_run
 from bot.types.event import Event, Other
@@ -90,7 +89,7 @@ def opened(
             environ=environ,
             checkout=checkout,
             local=local,
-            cancelled=stack.enter_context(stoppable()),
+            cancelled=stack.enter_context(stoppable(signal.SIGTERM)),
         )
 
 
@@ -106,29 +105,6 @@ def private_state(settings: Settings) -> Settings:
     if not settings.dry_run:
         return settings
     return settings.changed(state=settings.state / "dry-runs" / uuid.uuid4().hex[:12])
-
-
-@contextmanager
-def stoppable() -> Iterator[Cancelled]:
-    """A question that is true after SIGTERM, so that the run ends by itself and its comment tells the truth.
-
-    A second SIGTERM interrupts at once. Only the main thread may set handlers; in others nothing stops.
-    """
-    asked = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield asked.is_set
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def present(performed: Performed, *, as_json: bool) -> int:
