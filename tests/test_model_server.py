@@ -1,11 +1,11 @@
 """The scripted model server, reached through the real litellm."""
 
-import os
 from typing import Any
 
 import httpx
 import pytest
 
+from bot.llm import library
 from tests.github_server.model_server import (
     Failure,
     Item,
@@ -18,8 +18,6 @@ from tests.github_server.model_server import (
     text,
     tool,
 )
-
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # read when litellm is imported: it would fetch prices
 
 ASK = [{"role": "user", "content": "What is in this folder?"}]
 SHELL = {
@@ -35,13 +33,13 @@ SHELL = {
 @pytest.fixture(scope="module")
 def litellm() -> Any:
     """The real one, imported once: it takes seconds."""
-    return pytest.importorskip("litellm")
+    return library.litellm()
 
 
 def ask(litellm: Any, model: ModelServer, **options: Any) -> Any:
     """One completion through litellm."""
     fixed = {"model": "openai/scripted", "api_base": f"{model.url}/v1", "api_key": "x", "max_retries": 0}
-    return litellm.completion(**fixed | {"messages": ASK, "tools": [SHELL]} | options)
+    return litellm.completion(**fixed | {"messages": ASK, "tools": [SHELL], "_skip_mcp_handler": True} | options)
 
 
 def test_litellm_gets_tool_calls_words_and_usage(litellm: Any) -> None:
