@@ -123,6 +123,27 @@ def test_d5_traps_of_the_tree_stay_silent(provider: DockerProvider, checkout: Pa
     assert not tripwire.exists()
 
 
+def test_an_overlays_notes_cannot_be_forged(provider: DockerProvider, checkout: Path, tmp_path: Path) -> None:
+    """What the tests in the sandbox saw is what is proposed: no file is deleted that was there to the end."""
+    names = [f"{space}.overlay.{note}" for space in ("user", "trusted") for note in ("opaque", "whiteout", "redirect")]
+    forge = f"""
+import contextlib, os
+open("src/new.py", "w").close()
+for name in {names!r}:
+    for path in (".", "src", "src/new.py"):
+        with contextlib.suppress(OSError):
+            os.setxattr(path, name, b"y")
+"""
+    box = provider.create(template(checkout))
+    try:
+        done = box.exec(ExecRequest(argv=("python3", "-c", forge)))
+        assert done.ok, done
+        changes = box.collect(tmp_path / "blobs")
+    finally:
+        box.close()
+    assert [(each.path, each.kind) for each in changes.files] == [("src/new.py", "added")]
+
+
 def test_f3_gone_with_the_wall_clock(api: docker.APIClient, provider: DockerProvider, checkout: Path) -> None:
     """Also when nobody calls any more: the container itself ends."""
     made = provider.create(template(checkout, limits=LIMITS.changed(minutes=0.01)))

@@ -92,12 +92,10 @@ def is_whiteout(status: os.stat_result) -> bool:
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
-def is_opaque(folder: int) -> bool:
-    """Whether an overlay's folder hides the one below it."""
-    for name in ("trusted.overlay.opaque", "user.overlay.opaque"):
-        with contextlib.suppress(OSError):
-            if os.getxattr(folder, name) == b"y":
-                return True
+def is_opaque(folder: int, attributes: Literal["trusted", "user"]) -> bool:
+    """Whether an overlay that keeps its notes in such attributes hides the folder below this one."""
+    with contextlib.suppress(OSError):
+        return os.getxattr(folder, f"{attributes}.overlay.opaque") == b"y"
     return False
 
 

@@ -9,6 +9,7 @@ import os
 import stat
 import subprocess
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -49,12 +50,20 @@ class Workspace:
         """What the sandbox wrote: the overlay's upper folder, or the whole copy."""
         return self.folder / ("upper" if self.kind == "overlay" else "tree")
 
+    @cached_property
+    def attributes(self) -> Literal["trusted", "user"]:
+        """Where the overlay notes which folders are new. The other kind is anybody's to write.
+
+        Without CAP_SYS_ADMIN the trusted.* attributes can't be read afterwards.
+        """
+        return "trusted" if _reads_trusted(self.folder) else "user"
+
     def overlay_options(self) -> str:
         """For mount(8); see the kernel's Documentation/filesystems/overlayfs.rst."""
         folder = self.folder
         layers = f"lowerdir={folder}/clean:{folder}/lower,upperdir={folder}/upper,workdir={folder}/work"
-        # Without CAP_SYS_ADMIN the trusted.* attributes can't be read afterwards, and they say which folders are new.
-        flags = _FLAGS if _reads_trusted(folder) else (*(each for each in _FLAGS if "=" not in each), "userxattr")
+        user = (*(each for each in _FLAGS if "=" not in each), "userxattr")
+        flags = _FLAGS if self.attributes == "trusted" else user
         return ",".join((layers, *flags))
 
 
