@@ -10,14 +10,13 @@ from typing import Literal, NamedTuple
 from bot.errors import SandboxError, TaskError
 from bot.protocols import Sandbox
 from bot.types.result import Annotation, CommandReport
+from bot.types.sandbox import WORKSPACE
 
 LIMIT = 50
 """Remarks of one run; a checkout with more is not mended by reading them one by one."""
 MESSAGE_CHARS = 500
 FILES = 100_000
 """Files of a checkout among which a named path is looked up."""
-HOME = "/workspace/"
-"""Where the sandbox has the checkout: some tools print absolute paths."""
 
 _POINTED = re.compile(r"\s*(?P<path>[^\s:(][^:(\n]{0,400}):(?P<line>\d{1,7})(?::\d{1,7})?:? +(?P<message>\S.*)")
 _BRACKETED = re.compile(r"\s*(?P<path>[^\s:(][^:(\n]{0,400})\((?P<line>\d{1,7})(?:,\d{1,7})?\): +(?P<message>\S.*)")
@@ -65,7 +64,7 @@ def spots_of(text: str, known: Set[str]) -> Iterator[Spot]:
 
 
 def _inside(path: str) -> str:
-    return posixpath.normpath(path.strip().removeprefix(HOME))
+    return posixpath.normpath(path.strip().removeprefix(f"{WORKSPACE}/"))
 
 
 def _level(message: str) -> Literal["notice", "warning", "failure"]:

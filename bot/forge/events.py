@@ -47,6 +47,7 @@ from bot.types.event import (
     Trigger,
     Upstream,
 )
+from bot.types.task import OPTIONS
 from bot.types.value import CommentKind
 
 MAX_BYTES = 25 * 1024 * 1024
@@ -54,7 +55,6 @@ MAX_BYTES = 25 * 1024 * 1024
 
 OPENED = ("opened", "reopened", "edited", "synchronize", "ready_for_review")
 INPUTS = ("task", "number", "ref", "prompt")
-OVERRIDES = ("model", "image", "minutes", "steps", "usd")
 
 NOBODY = Actor(login="unknown", id=0)
 NOWHERE = Repository(full_name="unknown/unknown", default_branch="")
@@ -213,9 +213,9 @@ def _review_commented(payload: dict[str, Any], settings: Settings, delivery: str
 def _dispatched(payload: dict[str, Any], settings: Settings, delivery: str) -> Parsed:
     inputs = DispatchPayload.model_validate(payload).inputs or {}
     identity = delivery or _digest(payload)
-    unknown = sorted(set(inputs) - {*INPUTS, *OVERRIDES})
+    unknown = sorted(set(inputs) - {*INPUTS, *OPTIONS})
     if unknown:
-        known = ", ".join((*INPUTS, *OVERRIDES))
+        known = ", ".join((*INPUTS, *OPTIONS))
         return identity, None, Other(reason=f"the workflow has inputs that are not the bot's; those are {known}")
     words = {key: _input(key, value) for key, value in inputs.items()}
     if not words.get("task"):
@@ -225,7 +225,7 @@ def _dispatched(payload: dict[str, Any], settings: Settings, delivery: str) -> P
         prompt=words.get("prompt", ""),
         number=_issue_number(words.get("number", "")),
         ref=words.get("ref", "").removeprefix("refs/heads/") or None,
-        options={key: words[key] for key in OVERRIDES if words.get(key)},
+        options={key: words[key] for key in OPTIONS if words.get(key)},
     )
     return identity, None, trigger
 

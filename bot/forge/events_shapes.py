@@ -156,8 +156,6 @@ class PullShape(Thread):
     base: Branch
     draft: bool = False
     merged: bool = False
-    merged_at: Blank = ""
-    """Lists of pull requests have only this one."""
 
     def value(self) -> Subject:
         pull = PullInfo(
@@ -165,7 +163,7 @@ class PullShape(Thread):
             base=self.base.value(),
             head_repository=self.head.repo.full_name if self.head.repo else None,
             draft=self.draft,
-            merged=self.merged or bool(self.merged_at),
+            merged=self.merged,
         )
         return self.subject("pull_request", pull)
 

@@ -14,10 +14,9 @@ from docker.types import LogConfig, Mount, Ulimit
 
 from bot.sandbox.gitclean import OBJECTS
 from bot.sandbox.workspace import Workspace
-from bot.types.sandbox import Template
+from bot.types.sandbox import WORKSPACE, Template
 from bot.types.task import Limits
 
-WORKSPACE = "/workspace"
 HOME = "/home/bot"
 LABEL_RUN = "sandpiper.run"
 LABEL_OWNER = "sandpiper.owner"

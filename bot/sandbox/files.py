@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from posixpath import normpath
 
 from bot.errors import SandboxError, TaskError
-from bot.sandbox.container import WORKSPACE
-from bot.types.sandbox import ExecRequest, ExecResult
+from bot.types.sandbox import WORKSPACE, ExecRequest, ExecResult
 
 Execute = Callable[[ExecRequest], ExecResult]
 _SECONDS = 60.0

@@ -14,11 +14,8 @@ from collections.abc import Mapping
 from bot.settings import Settings
 from bot.types.decision import Ignore, Refuse
 from bot.types.event import Actor, Comment, Commented, Dispatched, Event, Labeled, Opened, Other, Subject, Upstream
-from bot.types.task import Limits, Task
+from bot.types.task import OPTIONS, Limits, Task
 from bot.types.value import PERMISSIONS, OutputKind, Permission, Trust
-
-OPTIONS = ("model", "image", "minutes", "steps", "usd")
-"""What a requester may override; limits only downwards."""
 
 OUTPUTS: Mapping[Trust, frozenset[OutputKind]] = {
     "anyone": frozenset({"comment", "labels", "patch"}),

@@ -10,6 +10,9 @@ from pydantic import Field
 from bot.types.task import Limits
 from bot.types.value import Argv, Digest, Ending, RunId, Value
 
+WORKSPACE = "/workspace"
+"""Where a sandbox has the checkout: commands start there, and may be given or print absolute paths below it."""
+
 
 class Template(Value):
     """What a sandbox is made from."""

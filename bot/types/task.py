@@ -36,6 +36,10 @@ class Limits(Value):
     """Bytes that a proposal may hold."""
 
 
+OPTIONS = ("model", "image", "minutes", "steps", "usd")
+"""What a requester may override, in a command or a dispatch; limits only downwards."""
+
+
 class Task(Value):
     """One thing that the bot can be asked to do, built in or from the repository's policy."""
 
