@@ -9,7 +9,7 @@ from functools import partial
 from bot.agent.detect import Purpose, detect
 from bot.agent.limits import Clock, Deadline, Ended, time_limit
 from bot.agent.remarks import remarks
-from bot.agent.verify import compare, describe_ending, ended_by, run_commands
+from bot.agent.verify import compare, ended_by, run_commands
 from bot.protocols import Cancelled, Observer, Sandbox
 from bot.types.result import CommandReport, Failure, Outcome
 from bot.types.task import RunSpec, Task
@@ -73,7 +73,7 @@ def _finished(
     return Outcome(
         conclusion=conclusion,
         title=_title(task),
-        summary="\n\n".join(part for part in (_list(reports), sentence) if part),
+        summary=sentence,  # what ran and how it ended is in the reports, which every reader is shown
         reports=tuple(reports),
         failure=failure,
     )
@@ -83,7 +83,6 @@ def _failed(task: Task, reports: Sequence[CommandReport], ended: Ended) -> Outco
     return Outcome(
         conclusion=ended.conclusion,
         title=_title(task),
-        summary=_list(reports),
         reports=tuple(reports),
         failure=ended.failure,
     )
@@ -102,8 +101,3 @@ def _no_commands(task: Task) -> Outcome:
 
 def _title(task: Task) -> str:
     return task.description.strip() or f"Commands of the task {task.name}"
-
-
-def _list(reports: Sequence[CommandReport]) -> str:
-    done = [report for report in reports if report.phase in ("setup", "task")]
-    return "\n".join(f"- `{' '.join(report.argv)}`: {describe_ending(report)}" for report in done)
