@@ -40,7 +40,7 @@ from bot.types.decision import Answer, Decision, Go, Refuse
 from bot.types.event import Event
 from bot.types.output import Commit, Note, Output
 from bot.types.result import Failure, Outcome, RunResult
-from bot.types.run import Progress, Run
+from bot.types.run import Progress, Run, run_id_of
 from bot.types.sandbox import Changes, Template
 from bot.types.task import RunSpec
 from bot.types.value import PERMISSIONS, Conclusion
@@ -71,12 +71,12 @@ class Deps:
 
 def handle(event: Event, deps: Deps) -> Run:
     """The whole story. A run that is completed already is returned as it is; errors become its true ending."""
-    run = deps.store.open(event)
-    if _is_settled(run, event):
-        return run
-    if run.status == "completed":
-        run = _reopen(run, event, deps)
-    return _with_true_ending(run, deps, _story)
+    with _claimed(event, deps) as (run, mine):
+        if not mine:
+            return run
+        if run.status == "completed":
+            run = _reopen(run, event, deps)
+        return _with_true_ending(run, deps, _story)
 
 
 def _story(run: Run, deps: Deps) -> Run:
@@ -92,10 +92,8 @@ def _story(run: Run, deps: Deps) -> Run:
 
 def propose(event: Event, deps: Deps) -> Run:
     """Decide and execute without a write to the forge: the first job of two, holding no write token."""
-    run = deps.store.open(event)
-    if _is_settled(run, event):
-        return run
-    return _with_true_ending(run, deps, _proposal, speak=False)
+    with _claimed(event, deps) as (run, mine):
+        return _with_true_ending(run, deps, _proposal, speak=False) if mine else run
 
 
 def _proposal(run: Run, deps: Deps) -> Run:
@@ -148,6 +146,16 @@ def exit_code(run: Run) -> int:
 # --- decide -----------------------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def _claimed(event: Event, deps: Deps) -> Iterator[tuple[Run, bool]]:
+    """The event's run, and whether it is ours to work on: not when it is settled or another process has it."""
+    with deps.store.claim(run_id_of(event)) as mine:
+        if not mine:
+            _tell(deps, "done", f"run {run_id_of(event)} is under way in another process: nothing to do")
+        run = deps.store.open(event)  # as whoever had it before left it
+        yield run, mine and not _is_settled(run, event)
+
+
 def _is_settled(run: Run, event: Event) -> bool:
     """A second delivery does nothing; a person who starts a failed event again (a higher attempt) is served."""
     return run.status == "completed" and (event.attempt <= run.event.attempt or run.conclusion == "success")
@@ -190,7 +198,7 @@ def _finished_elsewhere(run: Run, spec: RunSpec, deps: Deps) -> Run | None:
     viewer, marker = deps.reader.viewer().id, run_marker(spec.run_id)
     for comment in reversed(deps.reader.comments(spec.subject.number)):
         mark = read_mark(comment.body) if comment.author.id == viewer and has_marker(comment.body, marker) else None
-        if mark is not None and mark.run == spec.run_id:
+        if mark is not None:
             return _taken(run, spec, mark, comment.updated_at, deps)
     return None
 

@@ -6,6 +6,7 @@ A newcomer may skip this page: every Protocol has one obvious implementation, na
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -146,6 +147,9 @@ class Store(Protocol):
 
     def save(self, run: Run) -> Run:
         """Keep it, atomically, with a new `updated_at`."""
+
+    def claim(self, run_id: str) -> AbstractContextManager[bool]:
+        """True for the one process that may work on the run until it leaves the block or dies; False for others."""
 
     def load(self, run_id: str) -> Run | None:
         """A run by its id or a unique beginning of it."""

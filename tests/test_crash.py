@@ -132,6 +132,24 @@ def test_kill_minus_nine_at_every_write(tmp_path: Path) -> None:
             assert (run.conclusion, told.seen()) == ("success", expected), f"killed at write {number}: {name}"
 
 
+def test_three_deliveries_at_the_same_moment_make_one_run(tmp_path: Path) -> None:
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["tests.test_crash"])
+    with GitHubServer() as server:
+        calm = story(server, tmp_path / "calm")
+        serve(calm.order)
+        expected, writes = calm.seen(), len(calm.writes)
+    with GitHubServer() as server:
+        told = story(server, tmp_path / "thrice")
+        same = [processes.Process(target=serve, args=(told.order,)) for _ in range(3)]
+        for each in same:
+            each.start()
+        for each in same:
+            each.join(60)
+        assert [each.exitcode for each in same] == [0, 0, 0]
+        assert (told.seen(), len(told.writes)) == (expected, writes)
+
+
 @pytest.mark.parametrize("kind", ["drop_after", "drop_before"])
 def test_a_connection_that_breaks_at_any_write_changes_nothing(tmp_path: Path, kind: Kind) -> None:
     with GitHubServer() as server:

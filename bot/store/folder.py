@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import re
@@ -23,6 +24,7 @@ from bot.types.event import Event
 from bot.types.run import Run, run_id_of
 
 RECORD = "run.json"
+LOCK = ".lock"
 RECORD_BYTES = 64_000_000
 """No record of ours comes near; a larger file is not ours."""
 
@@ -53,6 +55,24 @@ class FolderStore:
             temporary.replace(path)
         _sync(path.parent)
         return run
+
+    @contextlib.contextmanager
+    def claim(self, run_id: str) -> Iterator[bool]:
+        """Whether this caller alone may work on the run; the system lets go when its process ends, however it ends."""
+        path = self.folder(run_id) / LOCK
+        try:
+            number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise _unusable(path, error) from error
+        try:
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            os.close(number)
 
     def load(self, run_id: str) -> Run | None:
         """A run by its id or a unique beginning of it. Raises CallerError `ambiguous_run`, and `store_damaged`."""

@@ -47,6 +47,16 @@ def concurrent_openers_get_one_run(reopen: Reopen) -> None:
     assert reopen().list() == (runs[0],)
 
 
+def one_at_a_time_works_on_a_run(reopen: Reopen) -> None:
+    """Others come away at once; afterwards it is free again, and other runs always were."""
+    one, other = reopen().open(event("1")).run_id, reopen().open(event("2")).run_id
+
+    with reopen().claim(one) as first, reopen().claim(one) as second, reopen().claim(other) as elsewhere:
+        assert (first, second, elsewhere) == (True, False, True)
+    with reopen().claim(one) as again:
+        assert again
+
+
 def what_is_saved_is_loaded(reopen: Reopen) -> None:
     """Every field comes back, with a newer `updated_at`."""
     run = reopen().open(event("grüße \U0001f600"))
@@ -94,6 +104,7 @@ def each_run_has_its_own_folder(reopen: Reopen) -> None:
 CONTRACT: tuple[Callable[[Reopen], None], ...] = (
     opening_twice_gives_the_same_run,
     concurrent_openers_get_one_run,
+    one_at_a_time_works_on_a_run,
     what_is_saved_is_loaded,
     runs_are_found_by_the_beginning_of_their_id,
     the_list_is_newest_first,
