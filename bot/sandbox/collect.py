@@ -113,11 +113,7 @@ class _Comparison:
                 self.found.skip(path, "unreadable")
                 return
             inner = rules.inside(path + "/", below, left_out=left_out)
-            self.walk(above, below, path + "/", inner, whole=whole or self._is_new(above))
-
-    def _is_new(self, folder: int) -> bool:
-        """Whether nothing of the checkout shows through the folder."""
-        return self.workspace.kind == "overlay" and is_opaque(folder, self.workspace.attributes)
+            self.walk(above, below, path + "/", inner, whole=whole or is_opaque(above, self.workspace.attributes))
 
     def _file(self, upper: int, lower: int | None, prefix: str, name: str, rules: Ignore) -> None:
         path = prefix + name
