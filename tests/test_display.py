@@ -279,3 +279,14 @@ def test_log_records_are_json_without_secrets() -> None:
     assert record["run"] == "12"
     assert record["level"] == "info"
     assert not obeyed(line)
+
+
+def test_a_long_sentence_in_a_box_is_shown_whole_in_a_log() -> None:
+    words = " ".join(f"word{number}" for number in range(60))
+    stream = io.StringIO()
+    console = Console(file=stream, width=80)
+    show_run(console, a_run(), comment=f"<!-- hidden -->\n> [!CAUTION]\n> {words}")
+    shown = stream.getvalue()
+    assert [each for each in words.split() if each not in shown] == []
+    assert "Caution" in shown
+    assert "[!CAUTION]" not in shown

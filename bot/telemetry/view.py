@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ PATCH = "changes.patch"
 """The artifact that holds the proposal."""
 PATCH_LINES = 200
 """Lines of a diff that are shown; the whole is in the artifact."""
+BOX = re.compile(r"^> \[!([A-Z]+)\]$")
+"""GitHub's alerts, which other readers of Markdown show as they are written."""
 COLOURS = {"success": "green", "neutral": "green", "failure": "red", "timed_out": "red", "action_required": "yellow"}
 
 
@@ -35,6 +38,8 @@ def show_run(
 
     `comment` stands in where no output is a note. In a log every line is inert for GitHub's runner.
     """
+    from rich.markdown import Markdown
+
     in_log = is_log(console, os.environ)
     parts = list(_parts(run, outputs, folder, comment, colours=not in_log))
     if not in_log:
@@ -43,7 +48,7 @@ def show_run(
         return
     with console.capture() as captured:
         for part in parts:
-            console.print(part, soft_wrap=True)
+            console.print(part, soft_wrap=not isinstance(part, Markdown))  # which soft wrapping would cut off
     encoding = getattr(console.file, "encoding", None) or "utf-8"
     for line in captured.get().splitlines():
         console.file.write(inert(line).rstrip().encode(encoding, "replace").decode(encoding) + "\n")
@@ -115,11 +120,11 @@ def _published(output: Output) -> Iterator[tuple[str, str]]:
 
 
 def readable(markdown: str) -> str:
-    """Markdown without our hidden first lines and without control characters, line by line."""
+    """Markdown as a terminal can show it: no hidden first lines, no control characters, GitHub's boxes as quotes."""
     lines = split(markdown)
     while lines and lines[0].startswith("<!--") and lines[0].rstrip().endswith("-->"):
         lines.pop(0)
-    return "\n".join(lines).strip()
+    return "\n".join(BOX.sub(lambda found: f"> **{found[1].capitalize()}**\n>", line) for line in lines).strip()
 
 
 def _patch(folder: Path | None) -> str:
