@@ -7,6 +7,7 @@ finished stage, and calling it again after the end does nothing.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -182,7 +183,7 @@ def _answered(run: Run, decision: Decision, deps: Deps) -> Run:
     if isinstance(decision, Answer):
         outputs = decision.outputs
     elif isinstance(decision, Refuse):
-        outputs = refusal(run.event, decision, day=_now().date().isoformat())
+        outputs = refusal(run.event, decision, day=datetime.now(UTC).date().isoformat())
         failure = Failure(code=decision.code, message=decision.reason, blame="caller")
     for output in outputs:
         run = _put(run, output, deps)
@@ -207,7 +208,7 @@ def _taken(run: Run, spec: RunSpec, mark: Mark, touched_at: str, deps: Deps) -> 
     served = mark.status == "completed" and (mark.attempt >= run.event.attempt or mark.conclusion == "success")
     deadline = timedelta(minutes=spec.task.limits.minutes + 5)
     under_way = mark.status != "completed" and mark.attempt >= run.event.attempt
-    if not served and not (under_way and touched_at and datetime.fromisoformat(touched_at) + deadline > _now()):
+    if not served and not (under_way and touched_at and datetime.fromisoformat(touched_at) + deadline > datetime.now(UTC)):
         return None
     _tell(deps, "done", f"run {run.run_id} is {mark.status} already: nothing to do")
     return _complete(run, "skipped", None, deps)
@@ -243,9 +244,12 @@ def execute(run: Run, spec: RunSpec, deps: Deps) -> RunResult:
             raise CancelledError("cancelled", "a person stopped the run")
         _tell(deps, "collect", "reading what changed")
         changes = with_counts(sandbox.collect(blobs), blobs)
-    outcome, held = _cleaned(spec, outcome, changes, blobs, deps)
+    outcome, changes, held = _cleaned(spec, outcome, changes, blobs, deps)
     result = _result(outcome, changes, held, time.monotonic() - started)
-    return result.changed(artifacts=write_artifacts(folder, spec, result, outcome, deps.secrets))
+    result = result.changed(artifacts=write_artifacts(folder, spec, result, outcome, deps.secrets))
+    if held:  # nobody commits these bytes, and they may be what must not be kept
+        shutil.rmtree(blobs)
+    return result
 
 
 @contextlib.contextmanager
@@ -271,14 +275,15 @@ def _sandbox(spec: RunSpec, folder: Path, deps: Deps) -> Iterator[Sandbox]:
 
 def _cleaned(
     spec: RunSpec, outcome: Outcome, changes: Changes, blobs: Path, deps: Deps
-) -> tuple[Outcome, tuple[str, ...]]:
-    """The outcome without a secret in what people see, and why a human must look before it is published, if so."""
+) -> tuple[Outcome, Changes, tuple[str, ...]]:
+    """Both without a secret in what people see, and why a human must look before it is published, if so."""
     held = (
         *hold_reasons(spec, changes, blobs, deps.secrets, policy=deps.settings.policy),
         *text_reasons(f"{outcome.title}\n{outcome.summary}", deps.secrets),
     )
     shown = redact_data(outcome.model_dump(exclude={"trajectory"}), deps.secrets)
-    return Outcome.model_validate({**shown, "trajectory": outcome.trajectory}), held
+    changes = Changes.model_validate(redact_data(changes.model_dump(), deps.secrets)) if held else changes
+    return Outcome.model_validate({**shown, "trajectory": outcome.trajectory}), changes, held
 
 
 def _result(outcome: Outcome, changes: Changes, held: tuple[str, ...], seconds: float) -> RunResult:
@@ -391,7 +396,3 @@ def _reload(run_id: str, deps: Deps) -> Run:
 
 def _tell(deps: Deps, stage: str, text: str) -> None:
     deps.watch.notify(Progress.model_validate({"stage": stage, "text": redact(text, deps.secrets)}))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -12,6 +12,7 @@ from bot.forge.sanitize import one_line, sanitize
 from bot.marks import Mark, read_mark, run_marker, state_line
 from bot.pipeline import handle
 from bot.redaction import redact
+from bot.testing.llm import call
 from bot.types.decision import Answer, Go, Refuse
 from bot.types.event import Actor, Comment, PullInfo, Repository, Revision, Subject
 from bot.types.output import Commit, Note, Pull
@@ -144,3 +145,18 @@ def test_no_output_stalls_redaction(unit: str) -> None:
     redact(text, ("hunter2-hunter2",))
 
     assert time.process_time() - started < 20
+
+
+def test_a_held_secret_is_not_kept_either(tmp_path: Path) -> None:
+    """Neither as a name in the record nor as the bytes of a file."""
+    secret = "hunter2-hunter2"
+    kit = Kit(tmp_path, commented("/bot fix"))
+    kit.script = [
+        call("write", {"path": f"{secret}.txt", "content": f"{secret}\n"}),
+        call("finish", {"title": "Done", "summary": "Done", "success": True}),
+    ]
+    run = handle(kit.event, kit.deps())
+
+    assert run.conclusion == "action_required"
+    kept = [each for each in kit.settings.state.rglob("*") if each.is_file()]
+    assert [each for each in kept if secret in str(each) or secret in each.read_text()] == []
