@@ -25,7 +25,6 @@ from typing import ClassVar, Literal
 from bot.types.result import Failure
 from bot.types.value import Value
 
-
 BLAME: Mapping[int, Literal["task", "caller", "provider", "person"]] = MappingProxyType(
     {1: "task", 2: "caller", 3: "provider", 130: "person"}
 )
