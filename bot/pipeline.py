@@ -206,9 +206,9 @@ def _finished_elsewhere(run: Run, spec: RunSpec, deps: Deps) -> Run | None:
 
 def _taken(run: Run, spec: RunSpec, mark: Mark, touched_at: str, deps: Deps) -> Run | None:
     served = mark.status == "completed" and (mark.attempt >= run.event.attempt or mark.conclusion == "success")
-    deadline = timedelta(minutes=spec.task.limits.minutes + 5)
+    recently = datetime.now(UTC) - timedelta(minutes=spec.task.limits.minutes + 5)
     under_way = mark.status != "completed" and mark.attempt >= run.event.attempt
-    if not served and not (under_way and touched_at and datetime.fromisoformat(touched_at) + deadline > datetime.now(UTC)):
+    if not served and not (under_way and touched_at and datetime.fromisoformat(touched_at) > recently):
         return None
     _tell(deps, "done", f"run {run.run_id} is {mark.status} already: nothing to do")
     return _complete(run, "skipped", None, deps)
@@ -255,7 +255,8 @@ def execute(run: Run, spec: RunSpec, deps: Deps) -> RunResult:
 @contextlib.contextmanager
 def _sandbox(spec: RunSpec, folder: Path, deps: Deps) -> Iterator[Sandbox]:
     """A sandbox over the pinned checkout, gone when the block is left, however it is left."""
-    deps.sandboxes.sweep(spec.run_id)
+    for leftovers in (spec.run_id, None):  # this run's, and those of processes that died
+        deps.sandboxes.sweep(leftovers)
     _tell(deps, "checkout", f"{spec.revision.ref} at {spec.revision.sha[:12]}")
     checkout = deps.checkouts.prepare(spec, folder / "checkout")
     template = Template(
