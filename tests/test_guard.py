@@ -65,6 +65,8 @@ def reasons(folder: Path, *files: FileChange, task: RunSpec | None = None, compl
         "AGENTS.md",
         "Claude.md",
         ".vscode/tasks.json",
+        ".circleci/config.yml",
+        "deploy/Jenkinsfile",
         ".git/hooks/pre-commit",
         "sub/.git/config",
         ".GIT/config",

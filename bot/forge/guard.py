@@ -21,6 +21,13 @@ from bot.types.task import RunSpec
 
 PROTECTED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("decides what runs with the repository's rights", (".github", "action.yml", "action.yaml")),
+    (
+        "decides what another service runs with the repository's secrets",
+        (
+            *(".circleci", ".gitlab-ci.yml", ".travis.yml", ".buildkite", ".drone.yml", ".woodpecker*", ".semaphore"),
+            *("azure-pipelines.yml", "bitbucket-pipelines.yml", "appveyor.yml", "jenkinsfile"),
+        ),
+    ),
     ("decides who must review", ("codeowners",)),
     ("decides what git fetches or runs", (".gitmodules", ".gitattributes", ".gitconfig", ".githooks", ".husky")),
     ("is what agents are told", ("agents.md", "claude.md", "gemini.md", ".cursorrules", ".cursor", ".claude")),
