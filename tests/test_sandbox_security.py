@@ -144,6 +144,25 @@ for name in {names!r}:
     assert [(each.path, each.kind) for each in changes.files] == [("src/new.py", "added")]
 
 
+def test_passwords_for_registries_stay_outside(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment on PATH comes along with its tools, and without the password of the index that they came from."""
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    (venv / "bin" / "tool").write_text("#!/bin/sh\necho works\n")
+    (venv / "bin" / "tool").chmod(0o755)
+    (venv / "pip.conf").write_text(f"[global]\nindex-url = https://u:{SECRET}@example.org/simple\n")
+    tmp_path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{venv}/bin:{os.environ['PATH']}")
+    box = DockerProvider(work=tmp_path / "work").create(template(checkout))
+    try:
+        assert shell(box, "tool").stdout == b"works\n"
+        done = shell(box, 'cat "$1"; cat /usr/etc/npmrc /usr/local/etc/npmrc 2>/dev/null', f"{venv}/pip.conf")
+        assert done.stdout == b""
+    finally:
+        box.close()
+
+
 def test_f3_gone_with_the_wall_clock(api: docker.APIClient, provider: DockerProvider, checkout: Path) -> None:
     """Also when nobody calls any more: the container itself ends."""
     made = provider.create(template(checkout, limits=LIMITS.changed(minutes=0.01)))

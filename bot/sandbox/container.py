@@ -41,6 +41,8 @@ class Image:
     """PATH of every command; the image's own if empty."""
     mounts: tuple[str, ...] = ()
     """Of the host, read-only, at their own path."""
+    hidden: tuple[str, ...] = ()
+    """Files in them that are empty for the sandbox."""
 
 
 def container_arguments(
@@ -102,6 +104,7 @@ def hardening(limits: Limits, uid: int, gid: int, engine_cpus: int) -> dict[str,
 def _mounts(name: str, workspace: Workspace, image: Image) -> list[Mount]:
     etc = sorted((workspace.folder / "etc").iterdir())
     read_only: dict[str, str] = {mount: mount for mount in image.mounts}
+    read_only |= dict.fromkeys(image.hidden, os.devnull)
     read_only |= {f"/etc/{file.name}": str(file) for file in etc}
     read_only |= {f"{OBJECTS}/{number}": str(folder) for number, folder in enumerate(workspace.objects)}
     mounts = [Mount(target, source, type="bind", read_only=True) for target, source in read_only.items()]

@@ -79,7 +79,7 @@ class DockerProvider:
     def _host(self) -> Image:
         """Asked each time: somebody may have pruned the engine's images meanwhile."""
         toolchain = host_toolchain(os.environ)
-        return Image(host_image(self._api), toolchain.path, toolchain.mounts)
+        return Image(host_image(self._api), toolchain.path, toolchain.mounts, toolchain.hidden)
 
     @cached_property
     def _cpus(self) -> int:

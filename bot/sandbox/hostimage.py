@@ -9,7 +9,7 @@ import io
 import os
 import tarfile
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,11 @@ _FOLDERS = (
 _ETC = ("alternatives", "ld.so.cache", "ssl/certs", "ssl/openssl.cnf")
 _SYSTEM = tuple(f"/{folder}" for folder in ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"))
 _HOMES = (Path("/home"), Path("/root"))
+_SETTINGS = (
+    *("pip.conf", "etc/pip.conf", "etc/npmrc", "etc/gitconfig", "lib/node_modules/npm/npmrc", "bundle/config"),
+    *("cargo/config.toml", "cargo/config", "cargo/credentials.toml", "cargo/credentials"),
+)
+"""Where tools keep, below the folder that they are installed in, which registry they use and the password for it."""
 _VERSIONED = ("shims", "versions", "version")
 """pyenv, rbenv and nodenv: `shims` on PATH find the tools of the versions named in `version` below `versions`."""
 
@@ -37,6 +42,8 @@ class Toolchain:
     """PATH inside: the machine's, without what is not mounted."""
     mounts: tuple[str, ...]
     """Files and folders, mounted read-only at their own path."""
+    hidden: tuple[str, ...] = ()
+    """Files in them that may hold a password; without a network nobody misses them."""
 
 
 def host_toolchain(environ: Mapping[str, str]) -> Toolchain:
@@ -58,7 +65,17 @@ def host_toolchain(environ: Mapping[str, str]) -> Toolchain:
             mounts.append(root)
     entries += _SYSTEM
     present = [mount for mount in dict.fromkeys(mounts) if Path(mount).exists() and ":" not in mount]
-    return Toolchain(path=":".join(dict.fromkeys(entries)), mounts=tuple(_outermost(present)))
+    roots = tuple(_outermost(present))
+    return Toolchain(":".join(dict.fromkeys(entries)), roots, tuple(sorted(set(_passwords(roots)))))
+
+
+def _passwords(roots: Sequence[str]) -> Iterator[str]:
+    for root in (*roots, "/usr/local"):
+        for name in _SETTINGS:
+            file = (Path(root) / name).resolve()  # a link is mounted over where it leads
+            # os.path, because Path raises for what may not be looked at.
+            if os.path.isfile(file) and any(file.is_relative_to(each) for each in roots):  # noqa: PTH113
+                yield str(file)
 
 
 def _inside(entry: str, cache: Path, home: Path) -> bool:
