@@ -147,6 +147,17 @@ def test_a_huge_rewrite_takes_no_time(tmp_path: Path) -> None:
     assert applied(old, patch) == new
 
 
+def test_shuffled_lines_take_no_time(tmp_path: Path) -> None:
+    old, new = (b"".join(b"%d\n" % (number * step % 39_000) for number in range(39_000)) for step in (7, 11))
+    started = time.process_time()
+
+    changes = changes_between({"a": ("100644", old)}, {"a": ("100644", new)}, tmp_path / "blobs")
+    patch = unified_patch(changes, tmp_path / "blobs")
+
+    assert patch.count(b"\n@@ ") == 1
+    assert time.process_time() - started < 10
+
+
 def test_counts_are_left_out_for_bytes(tmp_path: Path) -> None:
     changes = changes_between({}, {"b": ("100644", b"\0"), "t": ("100644", b"x")}, tmp_path / "blobs")
 

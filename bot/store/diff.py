@@ -11,7 +11,7 @@ import hashlib
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
+from difflib import Match, SequenceMatcher
 from pathlib import Path
 
 from bot.blobs import read_blob
@@ -146,7 +146,26 @@ def _middle(old: Sequence[bytes], new: Sequence[bytes]) -> list[Edit]:
     work = sum(counts[line] for line in old)
     if not old or not new or work > WORK or max(len(old), len(new)) > LINES:
         return [("replace", 0, len(old), 0, len(new))]
-    return list(SequenceMatcher(None, old, new).get_opcodes())
+    try:
+        return list(_Bounded(None, old, new).get_opcodes())
+    except _TooMuch:
+        return [("replace", 0, len(old), 0, len(new))]
+
+
+class _TooMuch(Exception):
+    """The lines are so mixed up that a comparison would take minutes."""
+
+
+class _Bounded(SequenceMatcher[bytes]):
+    """A comparison that gives up: shuffled lines make it look at all of them once for every few that match."""
+
+    looks = WORK
+
+    def find_longest_match(self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None) -> Match:
+        self.looks -= (ahi or 0) - alo
+        if self.looks < 0:
+            raise _TooMuch
+        return super().find_longest_match(alo, ahi, blo, bhi)
 
 
 def _hunks(old: Sequence[bytes], new: Sequence[bytes]) -> Iterator[bytes]:
