@@ -311,7 +311,7 @@ def _held_back(spec: RunSpec, result: RunResult, deps: Deps) -> RunResult:
     """The result, held where the world moved since the gate: permission withdrawn, subject gone or locked."""
     reasons: list[str] = []
     if spec.trust == "writer" and result.changes.files:
-        level = deps.reader.permission(spec.requester.login)
+        level = deps.reader.permission(spec.requester)
         if PERMISSIONS.index(level) < PERMISSIONS.index(spec.task.permission):
             reasons.append(f"{spec.requester.login} no longer has the permission {spec.task.permission!r}")
     if not reasons:

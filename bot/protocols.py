@@ -106,8 +106,8 @@ class ForgeReader(Protocol):
     def viewer(self) -> Actor:
         """The account that our token acts as."""
 
-    def permission(self, login: str) -> Permission:
-        """What that account may do here, `none` for a stranger."""
+    def permission(self, actor: Actor) -> Permission:
+        """What that account may do here, `none` for a stranger, and for a login that now belongs to another id."""
 
     def subject(self, where: int | str) -> Subject | None:
         """An issue or pull request by number, or the open pull request from `owner:branch`; None if there is none."""

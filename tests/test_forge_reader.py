@@ -8,6 +8,7 @@ import responses
 from bot.errors import ConfigurationError, ForgeError, NotFound
 from bot.forge.forge import lookup_repository, open_forge
 from bot.settings import Settings
+from bot.types.event import Actor
 from tests.forge_fixtures import NAME, TOKEN, Desk, desk, settings_for
 from tests.github_server.records import Role
 
@@ -37,12 +38,15 @@ def test_a_refused_token_is_named_and_never_shown(desk: Desk) -> None:
 @pytest.mark.parametrize("role", ["admin", "maintain", "write", "triage", "read"])
 def test_permission_is_the_role_that_github_names(desk: Desk, role: Role) -> None:
     desk.server.set_permission(NAME, "ann", role)
-    assert desk.open()[0].permission("ann") == role
+    ann = desk.server.world.user("ann")
+    assert desk.open()[0].permission(Actor(login="ann", id=ann.id)) == role
+    assert desk.open()[0].permission(Actor(login="ann", id=ann.id + 1)) == "none", "the login has a new owner"
 
 
 def test_permission_of_unknown_accounts_is_none(desk: Desk) -> None:
     reader, _ = desk.open()
-    assert [reader.permission(login) for login in ("nobody-here", "stranger[bot]", "", "..")] == ["none"] * 4
+    logins = ("nobody-here", "stranger[bot]", "", "..")
+    assert [reader.permission(Actor(login=login, id=1)) for login in logins] == ["none"] * 4
 
 
 def test_an_issue_comes_whole(desk: Desk) -> None:

@@ -11,6 +11,7 @@ import pytest
 from bot.errors import ConfigurationError, Conflict, NotFound
 from bot.forge.local import LocalReader, Person, create_local, open_issue, open_repository
 from bot.forge.local_writer import LocalWriter, open_local
+from bot.types.event import Actor
 from bot.types.output import Commit, LabelChange, Note, Pull, Reaction
 from bot.types.sandbox import Blob, FileChange
 
@@ -41,7 +42,8 @@ def test_reads_what_a_gate_asks_for(forge: tuple[LocalReader, LocalWriter, Path]
     assert reader.file("README.md", "main") == b"hello\n"
     assert reader.file("bin", "main") is None
     assert reader.file("nope", "main") is None
-    assert (reader.permission("maria"), reader.permission("stranger")) == ("write", "none")
+    asked = [Actor(login="maria", id=7), Actor(login="maria", id=8), Actor(login="stranger", id=9)]
+    assert [reader.permission(each) for each in asked] == ["write", "none", "none"]
     subject = reader.subject(1)
     assert subject is not None
     assert (subject.kind, subject.title, subject.author.id) == ("issue", "A title", 7)

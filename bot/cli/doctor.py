@@ -175,7 +175,7 @@ def _rights(place: Place, kind: str) -> Verdict:
             f"acts as {viewer.login} in {place.repository}; the workflow's `permissions:` decide what it may",
             "",
         )
-    level = reader.permission(viewer.login)
+    level = reader.permission(viewer)
     detail = f"acts as {viewer.login} with permission {level} in {place.repository} ({kind})"
     if PERMISSIONS.index(level) < PERMISSIONS.index("write"):
         return "warn", f"{detail}: it can't publish", f"ask an admin of {place.repository} for write access"

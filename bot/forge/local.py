@@ -149,9 +149,10 @@ class LocalReader:
         people = json.loads((self._folder / "people.json").read_text(encoding="utf-8"))
         return Actor(login=login, id=people.get(login, {}).get("id", 0))
 
-    def permission(self, login: str) -> Permission:
+    def permission(self, actor: Actor) -> Permission:
         people = json.loads((self._folder / "people.json").read_text(encoding="utf-8"))
-        return Person.model_validate(people[login]).permission if login in people else "none"
+        person = Person.model_validate(people[actor.login]) if actor.login in people else None
+        return person.permission if person and person.id == actor.id else "none"
 
     def subject(self, where: int | str) -> Subject | None:
         if isinstance(where, str):

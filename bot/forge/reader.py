@@ -38,15 +38,16 @@ class GitHubReader:
             self._viewer = viewer_of(self._reads)
         return self._viewer
 
-    def permission(self, login: str) -> Permission:
+    def permission(self, actor: Actor) -> Permission:
         """What that account may do here ("Get repository permissions for a user"), `none` if GitHub knows none."""
-        if not login or login in (".", ".."):
+        if not actor.login or actor.login in (".", ".."):
             return "none"
         try:
-            data = self._reads.get(f"{self._path}/collaborators/{quote(login, safe='')}/permission")
+            data = self._reads.get(f"{self._path}/collaborators/{quote(actor.login, safe='')}/permission")
         except NotFound:
             return "none"
-        return shaped(permission_of, data)
+        # A login can be given up and taken by somebody else between the event and now; an id can't.
+        return shaped(permission_of, data) if shaped(id_of, data) == actor.id else "none"
 
     def subject(self, where: int | str) -> Subject | None:
         """By number: an issue or pull request. By `owner:branch`: the open pull request from there."""
@@ -128,6 +129,11 @@ def permission_of(data: Mapping[str, Any]) -> Permission:
             if name == level:
                 return level
     return "none"
+
+
+def id_of(data: Mapping[str, Any]) -> int:
+    """The account that a permission is of."""
+    return int(data["user"]["id"])
 
 
 def content_of(data: Mapping[str, Any]) -> bytes:

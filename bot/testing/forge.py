@@ -56,9 +56,9 @@ class FakeReader:
         self.forge.reads.append("viewer")
         return self.forge.viewer
 
-    def permission(self, login: str) -> Permission:
+    def permission(self, actor: Actor) -> Permission:
         self.forge.reads.append("permission")
-        return self.forge.permissions.get(login, "none")
+        return self.forge.permissions.get(actor.login, "none")
 
     def subject(self, where: int | str) -> Subject | None:
         self.forge.reads.append("subject")

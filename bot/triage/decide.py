@@ -63,7 +63,7 @@ def decide(event: Event, *, reader: ForgeReader, settings: Settings, model: Mode
     """What the event deserves. Raises ForgeError, and PolicyError where nobody asked who could mend the policy."""
     if ignored := gate.screen(event, settings) or gate.screen_self(event, reader.viewer()):
         return ignored
-    level = reader.permission(event.actor.login)
+    level = reader.permission(event.actor)
     try:
         policy = parse_policy(reader.file(settings.policy, event.repository.default_branch), settings.policy)
     except PolicyError as error:
