@@ -21,10 +21,11 @@ import click
 
 from bot.action_handover import adopt_result, agreed_spec, export_run, read_proposal
 from bot.action_runner import Job, annotate, commands_stopped, mask, read_job, write_outputs, write_summary
+from bot.deps import Deps
 from bot.errors import Cancelled, EventError, ProviderError, SandboxError, SandpiperError
 from bot.forge.events import load_payload, parse_event
 from bot.forge.render import proposals, step_summary
-from bot.pipeline import Deps, exit_code, finalise, handle, propose
+from bot.pipeline import exit_code, finalise, handle, propose
 from bot.protocols import Cancelled as IsCancelled
 from bot.redaction import redact, secrets_of
 from bot.settings import Settings, load_settings

@@ -7,42 +7,22 @@ finished stage, and calling it again after the end does nothing.
 from __future__ import annotations
 
 import contextlib
-import shutil
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
+from bot.deps import Deps, tell
 from bot.errors import Cancelled as CancelledError
 from bot.errors import ForgeError, SandpiperError
-from bot.forge.guard import hold_reasons, text_reasons
+from bot.execution import execute
 from bot.forge.render import announce, proposals, refusal, status_note
 from bot.marks import Mark, has_marker, read_mark, run_marker
-from bot.protocols import (
-    LLM,
-    AgentRuntime,
-    Cancelled,
-    Checkouts,
-    ForgeReader,
-    ForgeWriter,
-    Observer,
-    Sandbox,
-    SandboxProvider,
-    Store,
-)
 from bot.redaction import redact, redact_data
-from bot.settings import Settings
-from bot.stop import watch_for_stop
-from bot.store.artifacts import write_artifacts
-from bot.store.diff import with_counts
 from bot.triage.decide import decide
 from bot.types.decision import Answer, Decision, Go, Refuse
 from bot.types.event import Event
 from bot.types.output import Commit, Note, Output
-from bot.types.result import Failure, Outcome, RunResult
-from bot.types.run import Progress, Run, run_id_of
-from bot.types.sandbox import Changes, Template
+from bot.types.result import Failure, RunResult
+from bot.types.run import Run, run_id_of
 from bot.types.task import RunSpec
 from bot.types.value import PERMISSIONS, Conclusion
 
@@ -50,24 +30,6 @@ EXIT_CODES = {"task": 1, "caller": 2, "provider": 3, "person": 130}
 """By whose doing a run failed -> the process's exit code."""
 OPTIONAL = frozenset({"checks_need_app"})
 """Refusals of the forge that cost an output and not the run: only Apps and jobs may write check runs."""
-
-
-@dataclass(frozen=True)
-class Deps:
-    """The adapters that one run uses, chosen by bot.wiring."""
-
-    settings: Settings
-    reader: ForgeReader
-    writer: ForgeWriter
-    store: Store
-    sandboxes: SandboxProvider
-    runtime: Callable[[RunSpec], AgentRuntime]
-    model: Callable[[str | None], LLM] | None
-    checkouts: Checkouts
-    watch: Observer
-    cancelled: Cancelled
-    secrets: tuple[str, ...] = ()
-    artifacts_url: str = ""
 
 
 def handle(event: Event, deps: Deps) -> Run:
@@ -109,14 +71,14 @@ def publish(run: Run, deps: Deps) -> Run:
     if run.result is None:
         raise SandpiperError("no_result", f"run {run.run_id} has no result to publish", hint="propose it first")
     spec, result = run.decision.spec, _held_back(run.decision.spec, run.result, deps)
-    _tell(deps, "publish", f"publishing as {deps.reader.viewer().login}")
+    tell(deps, "publish", f"publishing as {deps.reader.viewer().login}")
     for output in proposals(spec, result, settings=deps.settings):
         try:
             run = _put(run, output, deps)
         except ForgeError as error:
             if error.code not in OPTIONAL:
                 raise
-            _tell(deps, "publish", f"{output.kind}: left out: {error.message}")
+            tell(deps, "publish", f"{output.kind}: left out: {error.message}")
     if note := _last_word(run, spec, result, result.conclusion, result.failure, deps):
         run = _put(run, note, deps)
     return _complete(run, result.conclusion, result.failure, deps)
@@ -152,7 +114,7 @@ def _claimed(event: Event, deps: Deps) -> Iterator[tuple[Run, bool]]:
     """The event's run, and whether it is ours to work on: not when it is settled or another process has it."""
     with deps.store.claim(run_id_of(event)) as mine:
         if not mine:
-            _tell(deps, "done", f"run {run_id_of(event)} is under way in another process: nothing to do")
+            tell(deps, "done", f"run {run_id_of(event)} is under way in another process: nothing to do")
         run = deps.store.open(event)  # as whoever had it before left it
         yield run, mine and not _is_settled(run, event)
 
@@ -169,9 +131,9 @@ def _reopen(run: Run, event: Event, deps: Deps) -> Run:
 def _decided(run: Run, deps: Deps) -> tuple[Run, Decision]:
     if run.decision is not None:
         return run, run.decision
-    _tell(deps, "event", f"{run.event.name} {run.event.action}".strip() + f" by {run.event.actor.login}")
+    tell(deps, "event", f"{run.event.name} {run.event.action}".strip() + f" by {run.event.actor.login}")
     decision = decide(run.event, reader=deps.reader, settings=deps.settings, model=deps.model)
-    _tell(deps, "decide", f"{decision.kind}: {decision.reason}")
+    tell(deps, "decide", f"{decision.kind}: {decision.reason}")
     status = "in_progress" if isinstance(decision, Go) else "queued"
     return deps.store.save(run.changed(decision=decision, status=status)), decision
 
@@ -210,98 +172,21 @@ def _taken(run: Run, spec: RunSpec, mark: Mark, touched_at: str, deps: Deps) -> 
     under_way = mark.status != "completed" and mark.attempt >= run.event.attempt
     if not served and not (under_way and touched_at and datetime.fromisoformat(touched_at) > recently):
         return None
-    _tell(deps, "done", f"run {run.run_id} is {mark.status} already: nothing to do")
+    tell(deps, "done", f"run {run.run_id} is {mark.status} already: nothing to do")
     return _complete(run, "skipped", None, deps)
 
 
 def _announced(run: Run, spec: RunSpec, deps: Deps) -> Run:
-    _tell(deps, "announce", f"run {run.run_id}: task {spec.task.name} for {spec.requester.login}")
+    tell(deps, "announce", f"run {run.run_id}: task {spec.task.name} for {spec.requester.login}")
     for output in announce(run.event, spec, settings=deps.settings):
         run = _put(run, output, deps)
     return run
-
-
-# --- execute ----------------------------------------------------------------------------------------------------
 
 
 def _executed(run: Run, spec: RunSpec, deps: Deps) -> Run:
     if run.result is not None:
         return run
     return deps.store.save(run.changed(result=execute(run, spec, deps)))
-
-
-def execute(run: Run, spec: RunSpec, deps: Deps) -> RunResult:
-    """Do the task in a sandbox and read back what it changed. Raises when a provider fails or a person cancels."""
-    started = time.monotonic()
-    folder = deps.store.folder(spec.run_id)
-    blobs = folder / "blobs"
-    runtime = deps.runtime(spec)
-    cancelled = watch_for_stop(spec, deps.reader, deps.cancelled, since=run.created_at.isoformat(timespec="seconds"))
-    with _sandbox(spec, folder, deps) as sandbox:
-        _tell(deps, "work", f"{spec.task.name} with the {spec.task.runtime} runtime")
-        outcome = runtime.run(spec, sandbox, watch=deps.watch, cancelled=cancelled)
-        if cancelled():
-            raise CancelledError("cancelled", "a person stopped the run")
-        _tell(deps, "collect", "reading what changed")
-        changes = with_counts(sandbox.collect(blobs), blobs)
-    outcome, changes, held = _cleaned(spec, outcome, changes, blobs, deps)
-    result = _result(outcome, changes, held, time.monotonic() - started)
-    result = result.changed(artifacts=write_artifacts(folder, spec, result, outcome, deps.secrets))
-    if held:  # nobody commits these bytes, and they may be what must not be kept
-        shutil.rmtree(blobs)
-    return result
-
-
-@contextlib.contextmanager
-def _sandbox(spec: RunSpec, folder: Path, deps: Deps) -> Iterator[Sandbox]:
-    """A sandbox over the pinned checkout, gone when the block is left, however it is left."""
-    for leftovers in (spec.run_id, None):  # this run's, and those of processes that died
-        deps.sandboxes.sweep(leftovers)
-    _tell(deps, "checkout", f"{spec.revision.ref} at {spec.revision.sha[:12]}")
-    checkout = deps.checkouts.prepare(spec, folder / "checkout")
-    template = Template(
-        image=spec.task.image or deps.settings.image,
-        run_id=spec.run_id,
-        checkout=str(checkout),
-        env=spec.task.env,
-        limits=spec.task.limits,
-    )
-    _tell(deps, "sandbox", f"starting a container from {template.image!r}: no network, no secrets")
-    sandbox = deps.sandboxes.create(template)
-    try:
-        yield sandbox
-    finally:
-        sandbox.close()
-
-
-def _cleaned(
-    spec: RunSpec, outcome: Outcome, changes: Changes, blobs: Path, deps: Deps
-) -> tuple[Outcome, Changes, tuple[str, ...]]:
-    """Both without a secret in what people see, and why a human must look before it is published, if so."""
-    held = (
-        *hold_reasons(spec, changes, blobs, deps.secrets, policy=deps.settings.policy),
-        *text_reasons(f"{outcome.title}\n{outcome.summary}", deps.secrets),
-    )
-    shown = redact_data(outcome.model_dump(exclude={"trajectory"}), deps.secrets)
-    changes = Changes.model_validate(redact_data(changes.model_dump(), deps.secrets)) if held else changes
-    return Outcome.model_validate({**shown, "trajectory": outcome.trajectory}), changes, held
-
-
-def _result(outcome: Outcome, changes: Changes, held: tuple[str, ...], seconds: float) -> RunResult:
-    done_well = outcome.conclusion in ("success", "neutral")
-    return RunResult(
-        conclusion="action_required" if held and done_well else outcome.conclusion,
-        title=outcome.title,
-        summary=outcome.summary,
-        changes=changes,
-        reports=outcome.reports,
-        annotations=outcome.annotations,
-        usage=outcome.usage,
-        seconds=round(seconds, 3),
-        failure=outcome.failure,
-        held=held,
-        structured_output=outcome.structured_output,
-    )
 
 
 # --- publish ----------------------------------------------------------------------------------------------------
@@ -330,7 +215,7 @@ def _put(run: Run, output: Output, deps: Deps) -> Run:
         output = type(output).model_validate(redact_data(output.model_dump(), deps.secrets))
     receipt = deps.writer.apply(output, blobs=deps.store.folder(run.run_id) / "blobs", doubt=doubt)
     if receipt.url:
-        _tell(deps, "publish", f"{output.kind}: {receipt.url}")
+        tell(deps, "publish", f"{output.kind}: {receipt.url}")
     return deps.store.save(run.changed(receipts=(*run.receipts, receipt)))
 
 
@@ -353,7 +238,7 @@ def _last_word(
 
 def _complete(run: Run, conclusion: Conclusion, failure: Failure | None, deps: Deps) -> Run:
     run = deps.store.save(run.changed(status="completed", conclusion=conclusion, failure=failure))
-    _tell(deps, "done", f"run {run.run_id}: {conclusion}" + (f" ({failure.code})" if failure else ""))
+    tell(deps, "done", f"run {run.run_id}: {conclusion}" + (f" ({failure.code})" if failure else ""))
     return run
 
 
@@ -393,7 +278,3 @@ def _reload(run_id: str, deps: Deps) -> Run:
     if run is None:
         raise SandpiperError("run_lost", f"the record of run {run_id} is gone", hint="look at the state folder")
     return run
-
-
-def _tell(deps: Deps, stage: str, text: str) -> None:
-    deps.watch.notify(Progress.model_validate({"stage": stage, "text": redact(text, deps.secrets)}))

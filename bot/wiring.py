@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from bot.deps import Deps
 from bot.forge.checkout import GitCheckouts
 from bot.forge.dry import DryRunWriter
 from bot.forge.forge import open_forge
@@ -13,7 +14,6 @@ from bot.forge.local_writer import open_local
 from bot.llm.chat import open_model
 from bot.llm.library import warm
 from bot.llm.models import choose_model
-from bot.pipeline import Deps
 from bot.plugins import load_adapter
 from bot.protocols import LLM, AgentRuntime, Cancelled, ForgeReader, ForgeWriter, Observer
 from bot.redaction import secrets_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bot.agent.runtimes.builtin import BuiltinRuntime
 from bot.agent.runtimes.command import CommandRuntime
-from bot.pipeline import Deps
+from bot.deps import Deps
 from bot.protocols import AgentRuntime
 from bot.settings import Settings
 from bot.store.folder import FolderStore

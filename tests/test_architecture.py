@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BOT = ROOT / "bot"
 
 VALUES = {"types", "errors"}
-SEAMS = VALUES | {"protocols", "settings", "marks", "redaction", "blobs"}
+SEAMS = VALUES | {"protocols", "settings", "marks", "redaction", "blobs", "visible"}
 ALLOWED: dict[str, set[str]] = {
     "types": set(),
     "errors": {"types"},
@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "settings": VALUES,
     "marks": VALUES,
     "blobs": VALUES,
+    "visible": VALUES,
     "redaction": VALUES | {"settings"},
     "forge": SEAMS,
     "llm": SEAMS,
@@ -33,8 +34,10 @@ ALLOWED: dict[str, set[str]] = {
     "agent": SEAMS,
     "plugins": VALUES,
     "stop": SEAMS,
-    "pipeline": SEAMS | {"stop", "triage", "agent", "forge", "store"},
-    "wiring": SEAMS | {"pipeline", "plugins", "forge", "llm", "sandbox", "store", "telemetry"},
+    "deps": SEAMS,
+    "execution": SEAMS | {"deps", "stop", "forge", "store"},
+    "pipeline": SEAMS | {"deps", "execution", "triage", "forge", "store"},
+    "wiring": SEAMS | {"deps", "plugins", "forge", "llm", "sandbox", "store", "telemetry"},
 }
 """Room -> rooms that it may import besides itself. The doors may import everything but the test kit."""
 DOORS = {"action", "action_handover", "action_runner", "cli", "api", "__main__"}

@@ -13,9 +13,10 @@ import pytest
 from pydantic import SecretStr
 
 from bot.agent.runtimes.command import CommandRuntime
+from bot.deps import Deps
 from bot.forge.events import parse_event
 from bot.forge.forge import open_forge
-from bot.pipeline import Deps, handle
+from bot.pipeline import handle
 from bot.settings import Settings
 from bot.store.folder import FolderStore
 from bot.testing.sandbox import FakeProvider

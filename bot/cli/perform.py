@@ -12,9 +12,10 @@ from pathlib import Path
 from rich.console import Console
 
 from bot.cli.output import plain, print_json
+from bot.deps import Deps
 from bot.errors import ConfigurationError
 from bot.forge.render import step_summary
-from bot.pipeline import Deps, exit_code, handle
+from bot.pipeline import exit_code, handle
 from bot.protocols import ForgeWriter
 from bot.redaction import secrets_of
 from bot.settings import Settings

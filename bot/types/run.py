@@ -52,10 +52,13 @@ class Run(Value):
         return next((each for each in reversed(self.receipts) if each.kind == kind), None)
 
 
+Stage = Literal["event", "decide", "announce", "checkout", "sandbox", "work", "collect", "publish", "done"]
+
+
 class Progress(Value):
     """One line of news for whoever watches."""
 
-    stage: Literal["event", "decide", "announce", "checkout", "sandbox", "work", "collect", "publish", "done"]
+    stage: Stage
     """Which part of the story."""
     text: str
     """What happens."""

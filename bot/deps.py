@@ -1,0 +1,46 @@
+"""What one run needs of the world, in one value, and how it tells its news."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bot.protocols import (
+    LLM,
+    AgentRuntime,
+    Cancelled,
+    Checkouts,
+    ForgeReader,
+    ForgeWriter,
+    Observer,
+    SandboxProvider,
+    Store,
+)
+from bot.redaction import redact
+from bot.settings import Settings
+from bot.types.run import Progress, Stage
+from bot.types.task import RunSpec
+
+
+@dataclass(frozen=True)
+class Deps:
+    """The adapters that one run uses, chosen by bot.wiring."""
+
+    settings: Settings
+    reader: ForgeReader
+    writer: ForgeWriter
+    store: Store
+    sandboxes: SandboxProvider
+    runtime: Callable[[RunSpec], AgentRuntime]
+    model: Callable[[str | None], LLM] | None
+    checkouts: Checkouts
+    watch: Observer
+    cancelled: Cancelled
+    secrets: tuple[str, ...] = ()
+    artifacts_url: str = ""
+    """Page where people find the run's files, empty where there is none."""
+
+
+def tell(deps: Deps, stage: Stage, text: str) -> None:
+    """Say what happens to whoever watches, without a secret in it."""
+    deps.watch.notify(Progress(stage=stage, text=redact(text, deps.secrets)))
