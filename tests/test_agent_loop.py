@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.agent.compose import opening, shown, task_text
+from bot.agent.compose import opening, task_text
 from bot.agent.history import History
 from bot.agent.limits import Deadline, Ended
 from bot.agent.loop import NUDGES, REPAIRS, Conversation
@@ -23,6 +23,7 @@ from bot.testing.llm import Line, ScriptedLLM, call
 from bot.types.event import PullInfo, Revision
 from bot.types.model import Message, ToolCall
 from bot.types.task import Limits, Task
+from bot.visible import shown
 from tests.agent_fixtures import SHA, FolderSandbox, News, comment, never, spec_of
 
 DONE = call("finish", {"title": "Fix it", "summary": "It is fixed."})

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from bot.agent.detect import Purpose, detect
 from bot.agent.limits import Deadline
-from bot.agent.text import clean, output_tail, shorten, tail, visible
+from bot.agent.text import clean, output_tail, shorten, tail
 from bot.agent.verify import compare, failure_of, run_commands
 from bot.errors import Cancelled
 from bot.types.result import CommandReport
 from bot.types.sandbox import ExecResult
 from bot.types.task import Limits
 from bot.types.value import Ending, Phase
+from bot.visible import visible
 from tests.agent_fixtures import FolderSandbox, News, never
 
 

@@ -13,10 +13,10 @@ from bot.testing.llm import Line, ScriptedLLM
 from bot.triage.assess import Unusable, answer_schema, assess, read_answer
 from bot.triage.policy import Policy, parse_policy
 from bot.triage.tasks import builtin_tasks
-from bot.triage.visible import fenced, visible
 from bot.types.decision import Answer
 from bot.types.event import Subject
 from bot.types.output import LabelChange, Note
+from bot.visible import fenced, shown
 from tests.triage_fixtures import forge_for, judge, opened
 
 POLICY = """
@@ -152,7 +152,7 @@ def test_a_summary_can_not_act() -> None:
 
 @given(st.text(max_size=200))
 def test_a_fence_can_not_be_closed_from_inside(text: str) -> None:
-    first, *inside, last = fenced(text).split("\n")
+    first, *inside, last = fenced(text, "text").split("\n")
     fence = first.removesuffix("text")
     assert last == fence
     assert not any(line.strip().startswith(fence) for line in inside)
@@ -200,5 +200,7 @@ def test_conditions_of_a_rule_must_all_hold() -> None:
 
 
 def test_visible() -> None:
-    assert visible("a\u200bb\u202ec\U000e0041<!-- x --> d\n\te<!-- open", 100) == "abc d\n\te"
-    assert visible("x" * 100, 5) == "xxxxx"
+    text = "a\u200bb\u202ec\U000e0041<!-- x --> d\n\te<!-- open"
+    assert shown(text, code=False) == "abc d\n\te"
+    assert read_answer(json.dumps({"labels": {}, "summary": text}), ids)[1] == "abc d\n\te"
+    assert read_answer(json.dumps({"labels": {}, "summary": "x" * 700}), ids)[1] == "x" * 600

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shlex
 from collections.abc import Sequence
 from importlib import resources
 
-from bot.agent.text import shorten, visible
+from bot.agent.text import shorten
 from bot.types.event import Comment, Subject
 from bot.types.model import Message
 from bot.types.task import RunSpec
 from bot.types.value import Argv
+from bot.visible import shown, visible
 
 BODY_CHARS = 20_000
 COMMENT_CHARS = 4_000
 DISCUSSION_CHARS = 40_000
 CONVENTIONS_CHARS = 20_000
 INSTRUCTIONS_CHARS = 10_000
-
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 
 
 def opening(spec: RunSpec, verify: Sequence[Argv]) -> tuple[Message, Message]:
@@ -90,35 +88,3 @@ def _discussion(comments: Sequence[Comment]) -> list[str]:
             break
         kept.append(text)
     return kept[::-1]
-
-
-def shown(markdown: str) -> str:
-    """Text as its readers see it: no invisible characters, and no HTML comments outside code blocks."""
-    pieces: list[str] = []
-    block: list[str] = []
-    fence = ""
-    for line in visible(markdown).split("\n"):
-        mark = _FENCE.match(line)
-        if not fence and mark:
-            if block:
-                pieces.append(_without_comments("\n".join(block)))
-            block, fence = [line], mark[1]
-        elif fence and mark and mark[1].startswith(fence) and not line.strip(" " + fence[0]):
-            pieces.append("\n".join([*block, line]))
-            block, fence = [], ""
-        else:
-            block.append(line)
-    pieces.append("\n".join(block) if fence else _without_comments("\n".join(block)))
-    return "\n".join(pieces)
-
-
-def _without_comments(text: str) -> str:
-    kept: list[str] = []
-    position = 0
-    while (start := text.find("<!--", position)) >= 0:
-        kept.append(text[position:start])
-        end = text.find("-->", start)
-        if end < 0:  # GitHub shows nothing behind a comment that is left open
-            return "".join(kept)
-        position = end + 3
-    return "".join([*kept, text[position:]])

@@ -7,13 +7,14 @@ from typing import Any
 from bot.agent.asking import Asking
 from bot.agent.history import History
 from bot.agent.limits import Ended, stop_if, time_limit
-from bot.agent.text import shorten, visible
+from bot.agent.text import shorten
 from bot.agent.tools import Finish, Finished, Hands, Malformed, gist, use
 from bot.errors import ModelError
 from bot.protocols import LLM, Observer
 from bot.types.model import Completion, Message, ToolCall
 from bot.types.result import Usage
 from bot.types.run import Progress
+from bot.visible import visible
 
 REPAIRS = 3
 """Answers in a row that may hold a malformed call before the run ends."""

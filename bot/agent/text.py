@@ -5,32 +5,20 @@ from __future__ import annotations
 import re
 
 from bot.types.sandbox import ExecResult
+from bot.visible import without_ansi
 
 TAIL_CHARS = 4_000
 """What a report keeps of a command's output."""
 
-_ESCAPES = re.compile(
-    r"\x1b(?:\[[0-?]{0,64}[ -/]{0,16}[@-~]"  # CSI: colours, cursor (ECMA-48, 5.4)
-    r"|[\]PX^_][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)"  # OSC, DCS, ...: titles, links
-    r"|[ -/]{0,16}[0-~])"  # everything shorter
-)
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_HIDDEN = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
-    "\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]"
-)
+"""What an output loses. Other hidden characters stay: a model that edits a file must copy it exactly."""
 
 
 def clean(data: bytes) -> str:
     """Text without escape sequences and control characters; of a redrawn line only its last state stays."""
-    text = _ESCAPES.sub("", data.decode("utf-8", "replace")).replace("\r\n", "\n")
+    text = without_ansi(data.decode("utf-8", "replace")).replace("\r\n", "\n")
     lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
     return _CONTROLS.sub("", "\n".join(lines))
-
-
-def visible(text: str) -> str:
-    """Text without characters that a reader does not see: zero-width, direction, tag and control characters."""
-    return _HIDDEN.sub("", _CONTROLS.sub("", text.replace("\r\n", "\n")))
 
 
 def tail(data: bytes, limit: int = TAIL_CHARS) -> str:

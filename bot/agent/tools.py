@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from bot.agent.edits import replace_once
 from bot.agent.limits import Deadline
-from bot.agent.text import clean, shorten, visible
+from bot.agent.text import clean, shorten
 from bot.errors import Cancelled, TaskError
 from bot.protocols import Cancelled as IsCancelled
 from bot.protocols import Sandbox
@@ -20,6 +20,7 @@ from bot.types.model import ToolCall, ToolSpec
 from bot.types.sandbox import ExecRequest, ExecResult
 from bot.types.task import Limits
 from bot.types.value import Value
+from bot.visible import visible
 
 OBSERVATION_CHARS = 16_000
 """What a model sees of a tool's answer."""

@@ -12,6 +12,8 @@ from typing import Protocol
 
 from markdown_it.tree import SyntaxTreeNode
 
+from bot.visible import fence, fenced, without_html_comments
+
 HEADING = 4
 """Headings inside a stranger's text never outrank ours."""
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~&$]|_|#|!$")
@@ -19,7 +21,6 @@ _LINE_START = re.compile(r"^(?:[-+=:/](?![A-Za-z0-9])|(?P<number>\d{1,9})(?P<poi
 _LANGUAGE = re.compile(r"[A-Za-z0-9+#_.-]{1,20}")
 _DRAWN = frozenset(["mermaid", "geojson", "topojson", "stl", "math"])
 """Languages that GitHub draws instead of showing."""
-_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _TAG = re.compile(
     r"</?(?:a|abbr|b|center|code|dd|del|details|div|dl|dt|em|font|h[1-6]|hr|i|img|ins|kbd|li|mark|ol|p|picture|pre|q|s|"
@@ -68,16 +69,15 @@ def code_span(text: str) -> str:
     text = " ".join(text.split("\n"))
     if not text.strip():
         return ""
-    fence = _fence(text, 1)
+    marks = fence(text, 1)
     pad = " " if text[0] == "`" or text[-1] == "`" or text[0] == text[-1] == " " else ""
-    return f"{fence}{pad}{text}{pad}{fence}"
+    return f"{marks}{pad}{text}{pad}{marks}"
 
 
 def code_block(text: str, language: str = "") -> str:
     """Text as a fenced block, with a fence longer than any run of backticks inside."""
-    fence = _fence(text, 3)
     language = language if _LANGUAGE.fullmatch(language) and language.lower() not in _DRAWN else ""
-    return f"{fence}{language}\n{text.rstrip(chr(10))}\n{fence}"
+    return fenced(text.rstrip("\n"), language)
 
 
 def escape(text: str) -> str:
@@ -91,11 +91,6 @@ def escape(text: str) -> str:
         return char if char == "#" and after.isalnum() else "\\" + char
 
     return _SPECIAL.sub(backslash, text)
-
-
-def _fence(text: str, least: int) -> str:
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    return "`" * max(least, longest + 1)
 
 
 def _block(node: SyntaxTreeNode, living: Living, flip: bool) -> str:
@@ -170,7 +165,7 @@ def _ruler(cell: SyntaxTreeNode) -> str:
 
 def html_text(html: str) -> str:
     """Raw HTML as plain text: comments and everyday tags go, anything else is shown as it was written."""
-    text = _BREAK.sub("\n", _COMMENT.sub("", html))
+    text = _BREAK.sub("\n", without_html_comments(html))
     return _TAG.sub("", text)
 
 

@@ -12,7 +12,6 @@ too, but breaks copying, and such characters are what we remove from strangers' 
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -20,15 +19,13 @@ from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
 from bot.forge.markdown import Inline, write_blocks
+from bot.visible import visible
 
 CUT = "*Cut here: the full text is in the run's artifacts.*"
 GITHUB = "https://github.com"
 ROUNDS = 8
 
-_INVISIBLE = frozenset(
-    [0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0x180B, 0x1810), *range(0xE0100, 0xE01F0)]
-)
-"""Characters without a shape that Unicode does not count as format characters: used to hide text from people."""
+_LINE_ENDS = re.compile("\r\n?|\u2028|\u2029")
 _KEYWORD = re.compile(r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?)\b", re.IGNORECASE)
 _REFERENCE = re.compile(r"#[0-9]|\bgh-[0-9]|/(?:issues|pull|discussions)/[0-9]", re.IGNORECASE)
 _ADDRESS = re.compile(r"://|www\.|@[\w-]", re.IGNORECASE)
@@ -110,20 +107,13 @@ def one_line(text: str, *, limit: int, issue: int | None = None, repository: str
 
 
 def clean(text: str) -> str:
-    """Without characters that people can't see: controls, bidirectional marks, zero widths, halves of pairs."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n")
-    return text if text.isascii() and text.isprintable() else "".join(char for char in text if _visible(char))
+    """Without characters that people can't see; whatever ends a line for somebody is `\\n`."""
+    return visible(_LINE_ENDS.sub("\n", text))
 
 
 def size(text: str) -> int:
     """Length as a forge may count it: characters beyond the basic plane count twice."""
     return len(text) + sum(char > "\uffff" for char in text)
-
-
-def _visible(char: str) -> bool:
-    if char in "\n\t":
-        return True
-    return unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co") and ord(char) not in _INVISIBLE
 
 
 def _settle(source: str, allowed: Allowed) -> str:

@@ -9,25 +9,22 @@ invisible counts as nothing between the characters of a command.
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from bot.visible import visible, without_ansi
 
 LONGEST = 2_000
 """Characters of a line that are shown; a log is no place for a minified file."""
 
-_ESCAPE = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
-    r"|\x9b[0-?]*[ -/]*[@-~]"  # the same, introduced by one 8-bit character
-    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|\x9c|$)"  # OSC, DCS, SOS, PM, APC with their strings: titles, links, clipboard
-    r"|\x1b[ -/]*[0-~]"
-)
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half of a pair: what Python makes of a byte in a file's name that is no UTF-8."""
 _BRACKET = re.compile(r"(#[^ -~]*#)([^ -~]*)(?=\[)")
 _COLONS = re.compile(r"^([^!-~]*:)([^!-~]*)(?=:)")
 
 
 def clean(line: str) -> str:
-    """One line without escape sequences, control and formatting characters; tabs become spaces."""
-    line = _ESCAPE.sub("", line).replace("\t", "    ")
-    kept = "".join(map(_visible, line)) if not line.isprintable() else line
+    """One line without escape sequences and whatever else people can't see; tabs become spaces."""
+    line = without_ansi(line).replace("\t", "    ").replace("\n", "")
+    kept = visible(_HALF.sub("\ufffd", line))
     return kept if len(kept) <= LONGEST else kept[: LONGEST - 1] + "…"
 
 
@@ -39,10 +36,3 @@ def inert(line: str) -> str:
 def split(text: str) -> list[str]:
     """Clean lines of a text, split wherever any reader might see the end of a line."""
     return [clean(line) for line in text.splitlines()]
-
-
-def _visible(char: str) -> str:
-    category = unicodedata.category(char)
-    if category == "Cs":
-        return "�"
-    return "" if category in ("Cc", "Cf", "Zl", "Zp") else char

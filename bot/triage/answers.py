@@ -11,11 +11,11 @@ from bot.settings import Settings
 from bot.triage.assess import Assessment
 from bot.triage.policy import closest
 from bot.triage.policy_shape import RESERVED
-from bot.triage.visible import fenced
 from bot.types.decision import Answer
 from bot.types.event import Commented, Event, Labeled
 from bot.types.output import LabelChange, Note, Output, Reaction
 from bot.types.task import Task
+from bot.visible import fenced
 
 
 def help_answer(event: Event, number: int, tasks: Mapping[str, Task], settings: Settings) -> Answer:
@@ -87,7 +87,7 @@ def triage_answer(event: Event, number: int, labels: Sequence[str], found: Asses
     outputs: list[Output] = [*_sign(event, number, "+1"), *_unlabel(event, number)]
     if add:
         outputs.append(LabelChange(key="labels", number=number, add=add))
-    parts = [*found.comments, *([fenced(found.summary)] if found.summary else [])]
+    parts = [*found.comments, *([fenced(found.summary, "text")] if found.summary else [])]
     if parts:
         # One comment for the subject, however often it is triaged.
         body = "\n\n".join(parts)[:60_000]

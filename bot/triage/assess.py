@@ -13,15 +13,18 @@ from bot.protocols import LLM
 from bot.triage.globs import any_matches, found_in
 from bot.triage.policy_shape import Policy, Rule
 from bot.triage.tasks import prompt
-from bot.triage.visible import visible
 from bot.types.event import Subject
 from bot.types.model import Message
 from bot.types.result import Usage
 from bot.types.task import Task
 from bot.types.value import Value
+from bot.visible import shown
 
 TEXT_LIMIT = 4_000
 """Characters of the issue's text that the model sees."""
+
+SCAN = 65_536
+"""Characters of any text that are looked at; GitHub allows no more."""
 
 SUMMARY_LIMIT = 600
 ANSWER_LIMIT = 20_000
@@ -122,11 +125,17 @@ def _issue(subject: Subject) -> str:
     """JSON delimits: no text inside can end its own string."""
     parts: dict[str, Any] = {
         "kind": subject.kind,
-        "title": visible(subject.title, 500),
-        "text": visible(subject.body, TEXT_LIMIT),
-        "labels": [visible(label, 50) for label in subject.labels[:20]],
+        "title": _seen(subject.title, 500),
+        "text": _seen(subject.body, TEXT_LIMIT),
+        "labels": [_seen(label, 50) for label in subject.labels[:20]],
     }
     return json.dumps(parts, ensure_ascii=False)
+
+
+def _seen(text: str, limit: int) -> str:
+    """What a person sees of a text, `limit` characters at most."""
+    # Comments go from code blocks too: labels, titles and summaries are no Markdown, and a summary is posted.
+    return shown(text[:SCAN], code=False).strip()[:limit]
 
 
 def answer_schema(ids: Mapping[str, str], policy: Policy) -> dict[str, Any]:
@@ -164,7 +173,7 @@ def read_answer(text: str, ids: Mapping[str, str]) -> tuple[tuple[str, ...], str
         summary = candidate.get("summary", "")
         if not isinstance(summary, str):
             raise Unusable("`summary` must be text")
-        return tuple(name for key, name in ids.items() if labels.get(key)), visible(summary, SUMMARY_LIMIT)
+        return tuple(name for key, name in ids.items() if labels.get(key)), _seen(summary, SUMMARY_LIMIT)
     raise Unusable("there is no JSON object with `labels` in it")
 
 

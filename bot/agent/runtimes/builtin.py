@@ -12,13 +12,13 @@ from bot.agent.detect import detect
 from bot.agent.limits import Clock, Deadline, Ended
 from bot.agent.loop import Conversation
 from bot.agent.remarks import remarks
-from bot.agent.text import visible
 from bot.agent.tools import Finish, Hands
 from bot.agent.verify import Comparison, compare, ended_by, run_commands
 from bot.protocols import LLM, Cancelled, Observer, Sandbox
 from bot.types.result import CommandReport, Failure, Outcome
 from bot.types.task import RunSpec, Task
 from bot.types.value import Argv
+from bot.visible import visible
 
 TITLE_CHARS = 120
 SUMMARY_CHARS = 30_000
