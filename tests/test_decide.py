@@ -3,6 +3,7 @@
 import pytest
 from pydantic import TypeAdapter
 
+from bot.agent.compose import task_text
 from bot.errors import PolicyError
 from bot.forge.events import parse_event
 from bot.marks import Mark, run_marker, state_line, stop_marker
@@ -109,14 +110,16 @@ def test_the_discussion_is_what_stood_there_when_somebody_asked() -> None:
     decision = judge(event, forge_for(event, comments=before))
     assert isinstance(decision, Go)
     assert [comment.id for comment in decision.spec.discussion] == [1, 4]
-    assert len(decision.spec.discussion[1].body) == 4_000
+    assert len(decision.spec.discussion[1].body) == 8_000
+    assert "characters left out" in task_text(decision.spec, ())
     assert decision.spec.instructions == "this"
     many = [said(n, "stranger", f"{n} " + "y" * 3_000, EARLY) for n in range(200, 300)]
     decision = judge(event, forge_for(event, comments=many))
     assert isinstance(decision, Go)
     kept = decision.spec.discussion
     assert kept[-1].id == 299
-    assert sum(len(comment.body) for comment in kept) <= 40_000
+    assert sum(len(comment.body) for comment in kept) <= 200_000
+    assert "earlier comments left out" in task_text(decision.spec, ())
 
 
 def test_the_discussion_of_a_pull_request_holds_its_review() -> None:

@@ -9,9 +9,10 @@ from bot.types.task import RunSpec, Task
 from bot.types.value import Trust
 
 CONVENTIONS_BYTES = 32 * 1024
-DISCUSSION_COMMENTS = 30
-COMMENT_CHARACTERS = 4_000
-DISCUSSION_CHARACTERS = 40_000
+DISCUSSION_COMMENTS = 100
+COMMENT_CHARACTERS = 8_000
+DISCUSSION_CHARACTERS = 200_000
+"""What a record holds: more than a model reads, so that what is left out is said where its task is worded."""
 INSTRUCTION_CHARACTERS = 20_000
 
 
