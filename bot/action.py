@@ -232,7 +232,7 @@ def _tell(run: Run, visit: Visit, handover: bool) -> None:
     except OSError as error:
         raise ProviderError("artifacts_not_written", f"artifacts can't be kept: {error.strerror}") from error
     write_outputs(job, {**_outputs(run, deps.settings, deps.secrets), "artifacts_dir": str(folder or "")})
-    write_summary(job, redact(step_summary(run), deps.secrets))
+    write_summary(job, redact(step_summary(run, settings=deps.settings), deps.secrets))
 
 
 def _outputs(run: Run, settings: Settings, secrets: tuple[str, ...]) -> dict[str, str]:
