@@ -106,7 +106,8 @@ def story(server: GitHubServer, folder: Path) -> Story:
     server.open_issue(NAME, title="The table is old", labels=["bot:regenerate"])
     settings = Settings()
     event = parse_event("issues", issues_labeled(server, NAME, 1, "bot:regenerate", "maria"), settings=settings)
-    told = Story(server, Order(event.changed(id="the same"), server.url, server.html_url, folder))
+    event = event.changed(id="the same", repository=event.repository.changed(id=1))
+    told = Story(server, Order(event, server.url, server.html_url, folder))
     server.on_request(told.count, "after")
     return told
 

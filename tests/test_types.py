@@ -69,6 +69,9 @@ def test_a_run_survives_json() -> None:
 def test_one_event_has_one_run() -> None:
     assert run_id_of(event()) == run_id_of(event(name="Owner/Name"))
     assert run_id_of(event()) != run_id_of(event("2"))
+    before, after = (event(name=name) for name in ("owner/name", "owner/renamed"))
+    numbered = [run_id_of(each.changed(repository=each.repository.changed(id=7))) for each in (before, after)]
+    assert numbered[0] == numbered[1] != run_id_of(before)
     assert run_id_of(event()) != run_id_of(event(name="owner/other"))
 
 

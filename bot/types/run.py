@@ -16,9 +16,12 @@ from bot.types.value import Conclusion, RunId, Status, Value
 
 
 def run_id_of(event: Event) -> RunId:
-    """The id of the run that this event starts: the same for every delivery of it, on every machine."""
-    identity = f"{event.repository.full_name.lower()}\n{event.id}"
-    return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    """The id of the run that this event starts: the same for every delivery of it, on every machine.
+
+    The repository counts by its number, which outlives a new name; by its name where it has no number.
+    """
+    place = event.repository.id or event.repository.full_name.lower()
+    return hashlib.sha256(f"{place}\n{event.id}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class Run(Value):

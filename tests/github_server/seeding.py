@@ -1,5 +1,6 @@
 """Tests -> state: users, tokens, repositories, issues, pull requests and comments made directly, without requests."""
 
+import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -71,7 +72,9 @@ class Seeds:
         """A repository with one commit (with `files={}` none); a fork starts with its parent's branches."""
         owner, _, name = full_name.partition("/")
         with self.world.lock:
-            number = self.world.next_id()
+            # Not in sequence: two servers that send the same event in the same second may share an engine, and a run's
+            # id follows from the repository's.
+            number = 10**9 + secrets.randbelow(10**9)
             path = self.world.folder / f"{number}.git"
             git = GitStore(Path(path), default_branch, fork_of.git if fork_of else None)
             repo = Repo(number, self.world.user(owner), name, git, now(), private, default_branch, fork_of)
