@@ -50,16 +50,16 @@ def _sandbox(spec: RunSpec, folder: Path, deps: Deps) -> Iterator[Sandbox]:
     for leftovers in (spec.run_id, None):  # this run's, and those of processes that died
         deps.sandboxes.sweep(leftovers)
     tell(deps, "checkout", f"{spec.revision.ref} at {spec.revision.sha[:12]}")
-    checkout = deps.checkouts.prepare(spec, folder / "checkout")
-    template = Template(
-        image=spec.task.image or deps.settings.image,
-        run_id=spec.run_id,
-        checkout=str(checkout),
-        env=spec.task.env,
-        limits=spec.task.limits,
-    )
-    tell(deps, "sandbox", f"starting a container from {template.image!r}: no network, no secrets")
     try:
+        checkout = deps.checkouts.prepare(spec, folder / "checkout")
+        template = Template(
+            image=spec.task.image or deps.settings.image,
+            run_id=spec.run_id,
+            checkout=str(checkout),
+            env=spec.task.env,
+            limits=spec.task.limits,
+        )
+        tell(deps, "sandbox", f"starting a container from {template.image!r}: no network, no secrets")
         with contextlib.closing(deps.sandboxes.create(template)) as sandbox:
             yield sandbox
     finally:

@@ -38,16 +38,15 @@ def wire(
     Raises ConfigurationError where a setting is missing, PluginError where a name has no adapter.
     """
     reader, writer = _forge(settings, repository, local)
-    model = partial(_model, settings, dict(environ)) if choose_model(settings, environ) else None
-    store = FolderStore(settings.state)
+    model = partial(_model, settings, dict(environ))
     return Deps(
         settings=settings,
         reader=reader,
         writer=DryRunWriter() if settings.dry_run else writer,
-        store=store,
+        store=FolderStore(settings.state),
         sandboxes=load_adapter("sandboxes", settings.sandbox)(work=settings.state / "sandboxes"),
-        runtime=partial(_runtime, partial(_model, settings, dict(environ))),
-        model=model,
+        runtime=partial(_runtime, model),
+        model=model if choose_model(settings, environ) else None,
         checkouts=GitCheckouts(settings, local / "repository.git" if local else checkout),
         watch=watch,
         cancelled=cancelled,
