@@ -12,7 +12,7 @@ from bot.errors import PluginError
 
 BUILTIN: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
-        "sandboxes": MappingProxyType({"docker": "bot.sandbox.docker:DockerProvider"}),
+        "sandboxes": MappingProxyType({"docker": "bot.sandbox.docker.provider:DockerProvider"}),
         "runtimes": MappingProxyType(
             {
                 "builtin": "bot.agent.runtimes.builtin:BuiltinRuntime",

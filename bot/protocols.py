@@ -15,8 +15,8 @@ from bot.types.model import Completion, Message, ToolSpec
 from bot.types.output import Output, Receipt
 from bot.types.result import Outcome
 from bot.types.run import Progress, Run
-from bot.types.sandbox import Changes, ExecRequest, ExecResult, Template
-from bot.types.task import RunSpec
+from bot.types.sandbox import Changes, ExecRequest, ExecResult, SandboxInfo, SandboxRecord, SandboxStats, Template
+from bot.types.task import Limits, RunSpec
 from bot.types.value import CommentKind, Permission
 
 Stream = Literal["stdout", "stderr"]
@@ -25,16 +25,8 @@ Cancelled = Callable[[], bool]
 """True once a person asked to stop; cheap enough to be asked about every second."""
 
 
-class Sandbox(Protocol):
-    """A place where untrusted code runs. Every path is relative to the workspace and resolved inside it."""
-
-    @property
-    def id(self) -> str: ...
-
-    def exec(
-        self, request: ExecRequest, *, on_output: OnOutput | None = None, cancelled: Cancelled | None = None
-    ) -> ExecResult:
-        """Run a command to its end. Raises SandboxError only when the sandbox itself is lost."""
+class SandboxFiles(Protocol):
+    """Files of a workspace. Every path is relative to it and resolved inside, as the task's user."""
 
     def read_file(self, path: str, *, max_bytes: int = 10_000_000) -> bytes:
         """Contents of a regular file. Raises TaskError `no_such_file`, `not_a_file`, `file_too_large`."""
@@ -45,6 +37,44 @@ class Sandbox(Protocol):
     def list_files(self, path: str = ".", *, limit: int = 10_000) -> tuple[str, ...]:
         """Files below a folder, sorted, `.git` left out. Raises TaskError `no_such_file`."""
 
+    def delete_file(self, path: str) -> None:
+        """Remove a file, a link, or a folder with all it holds. Raises TaskError `no_such_file`, `not_writable`."""
+
+
+class SandboxVitals(Protocol):
+    """How a sandbox is."""
+
+    @property
+    def record(self) -> SandboxRecord:
+        """How it was made."""
+
+    def stats(self) -> SandboxStats:
+        """What it uses now. Raises SandboxError when it is lost."""
+
+    def health(self) -> str | None:
+        """None when it answers within five seconds, else what is wrong."""
+
+    def pause(self) -> None:
+        """Freeze everything in it. Its wall clock goes on. Raises SandboxError; paused twice is paused."""
+
+    def resume(self) -> None:
+        """Go on. Raises SandboxError; one that runs goes on running."""
+
+
+class Sandbox(SandboxFiles, SandboxVitals, Protocol):
+    """A place where untrusted code runs."""
+
+    @property
+    def id(self) -> str: ...
+
+    def exec(
+        self, request: ExecRequest, *, on_output: OnOutput | None = None, cancelled: Cancelled | None = None
+    ) -> ExecResult:
+        """Run a command to its end, also beside others. A time-out ends everything that runs in the sandbox.
+
+        Raises SandboxError only when the sandbox itself is lost, `sandbox_expired` when its time is over.
+        """
+
     def collect(self, blobs: Path) -> Changes:
         """Kill everything inside, then read what differs from the checkout, bytes into `blobs` under their digest."""
 
@@ -52,17 +82,36 @@ class Sandbox(Protocol):
         """Remove the sandbox with all it holds; a second call does nothing."""
 
 
-class SandboxProvider(Protocol):
+class SandboxInventory(Protocol):
+    """The sandboxes of ours that this machine has, whichever process made them."""
+
+    def list(self) -> tuple[SandboxInfo, ...]:
+        """All of them, oldest first. Raises SandboxError when nobody answers."""
+
+    def get(self, sandbox_id: str) -> Sandbox | None:
+        """A living one by its id, whole or by a beginning that only it has; None when there is none."""
+
+    def capacity(self, limits: Limits) -> int:
+        """How many such sandboxes the machine bears at once; at least 1."""
+
+
+class SandboxProvider(SandboxInventory, Protocol):
     """Where sandboxes come from."""
 
     def create(self, template: Template) -> Sandbox:
         """A new, healthy, unused sandbox. Raises SandboxError, and then leaves nothing behind."""
+
+    def warm(self, template: Template, count: int = 1) -> None:
+        """Get ready, in the background, for sandboxes like this one. A favour: it never raises."""
 
     def healthy(self) -> str | None:
         """None when sandboxes can be made, else what is wrong and how to mend it."""
 
     def sweep(self, run_id: str | None = None) -> int:
         """Remove leftovers of ours (of one run, or of dead processes); other people's stay. Returns how many."""
+
+    def close(self) -> None:
+        """Give back what was made ahead and wait for what is being removed. Sandboxes stay; a second call is none."""
 
 
 class AgentRuntime(Protocol):

@@ -13,8 +13,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from bot.sandbox.docker import DockerProvider
-from bot.sandbox.running import DockerSandbox
+from bot.sandbox.docker.provider import DockerProvider
+from bot.sandbox.docker.running import DockerSandbox
 from bot.testing.contracts_sandbox import make_checkout, template
 
 

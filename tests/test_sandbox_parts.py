@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import TaskError
-from bot.sandbox.command import Demultiplexer, HeadTail
-from bot.sandbox.container import is_dead, process_identity
+from bot.sandbox.channel.engine import Demultiplexer, HeadTail
+from bot.sandbox.docker.container import is_dead, process_identity
 from bot.sandbox.counters import Counters
 from bot.sandbox.files import checked
-from bot.sandbox.gitindex import IndexFormatError, read_tracked, tracked_paths
-from bot.sandbox.hostimage import host_toolchain
-from bot.sandbox.ignore import Ignore
-from bot.sandbox.tree import used_bytes
+from bot.sandbox.workspace.gitindex import IndexFormatError, read_tracked, tracked_paths
+from bot.sandbox.docker.hostimage import host_toolchain
+from bot.sandbox.collect.ignore import Ignore
+from bot.sandbox.collect.tree import used_bytes
 
 ENVIRON = {
     "PATH": os.environ["PATH"],

@@ -18,9 +18,9 @@ import docker
 import pytest
 
 from bot.protocols import SandboxProvider
-from bot.sandbox.container import LABEL_OWNER, LABEL_RUN
-from bot.sandbox.docker import DockerProvider
-from bot.sandbox.running import DockerSandbox
+from bot.sandbox.docker.container import LABEL_OWNER, LABEL_RUN
+from bot.sandbox.docker.provider import DockerProvider
+from bot.sandbox.docker.running import DockerSandbox
 from bot.testing.contracts_provider import provider_contract
 from bot.testing.contracts_sandbox import LIMITS, SECRET, make_checkout, shell, template
 from bot.types.sandbox import ExecRequest, Template
@@ -230,7 +230,7 @@ def test_sweep_takes_the_dead_and_leaves_the_others(api: docker.APIClient, check
     code = f"""
 import os, signal
 from pathlib import Path
-from bot.sandbox.docker import DockerProvider
+from bot.sandbox.docker.provider import DockerProvider
 from bot.types.sandbox import Template
 made = DockerProvider(work=Path({str(work)!r})).create(Template(run_id={run_id!r}, checkout={str(checkout)!r}))
 print(made.id, flush=True)

@@ -10,7 +10,7 @@ import pytest
 
 from bot.agent.limits import Deadline
 from bot.agent.tools import Hands, use
-from bot.sandbox.docker import DockerProvider
+from bot.sandbox.docker.provider import DockerProvider
 from bot.types.model import ToolCall
 from bot.types.sandbox import Template
 from bot.types.task import Limits

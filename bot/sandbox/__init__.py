@@ -1,1 +1,1 @@
-"""A place to run untrusted code; its door is docker.DockerProvider. Imports protocols, types and errors only."""
+"""A place to run untrusted code. Doors: docker.provider, bubblewrap.provider, local, pool. Imports seams only."""

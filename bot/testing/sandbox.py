@@ -125,7 +125,7 @@ class FakeProvider:
         self.templates.append(template)
         folder = self._folder / f"sandbox-{len(self.made)}"
         folder.mkdir(parents=True)
-        self.made.append(FakeSandbox(Path(template.checkout), folder, self._script))
+        self.made.append(FakeSandbox(Path(template.checkout or folder), folder, self._script))
         return self.made[-1]
 
     def healthy(self) -> str | None:

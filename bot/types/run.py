@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -55,7 +56,8 @@ class Run(Value):
         return next((each for each in reversed(self.receipts) if each.kind == kind), None)
 
 
-Stage = Literal["event", "decide", "announce", "checkout", "sandbox", "work", "collect", "publish", "done"]
+Stage = Literal["event", "decide", "announce", "checkout", "sandbox", "work", "collect", "publish", "done", "audit"]
+"""Parts of the story; `audit` is for machines: one line for every step in the life of a sandbox."""
 
 
 class Progress(Value):
@@ -67,3 +69,5 @@ class Progress(Value):
     """What happens."""
     detail: str = ""
     """More of it, possibly several lines; untrusted."""
+    facts: Mapping[str, str | int | float | bool] = Field(default_factory=dict)
+    """The same for machines; untrusted where it is text."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field, StringConstraints
 
+from bot.types.network import Network, NetworkMode
 from bot.types.task import Limits
 from bot.types.value import Argv, Digest, Ending, RunId, Value
 
@@ -14,19 +15,111 @@ WORKSPACE = "/workspace"
 """Where a sandbox has the checkout: commands start there, and may be given or print absolute paths below it."""
 
 
+class Cache(Value):
+    """A folder that outlives sandboxes: what package managers downloaded."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
+    """Language and digest of its lock file; sandboxes with the same name share it."""
+    path: Annotated[str, StringConstraints(pattern=r"^/[^\0:,]+$")]
+    """Where the sandbox has it, absolute."""
+    writable: bool = False
+    """Only for runs that a writer of the repository started: what lies in it is trusted by later runs."""
+
+
 class Template(Value):
     """What a sandbox is made from."""
 
     image: str = "host"
-    """`host` (this machine's toolchain, read-only, no image needed) or an image's name."""
+    """`host` (this machine's toolchain, read-only, no image needed), an image's name, `dockerfile:PATH` or
+    `devcontainer:PATH`, both relative to the checkout."""
     run_id: RunId
     """Label by which leftovers of this run are found."""
-    checkout: str
-    """Pristine checkout on this machine; it is never written."""
+    checkout: str | None = None
+    """Pristine checkout on this machine, which is never written; None for an empty workspace."""
     env: Mapping[str, str] = Field(default_factory=dict)
     """Environment of every command; nothing of the host's comes along."""
     limits: Limits = Limits()
-    """Memory, processors, processes, wall clock."""
+    """Memory, processors, processes, disk, wall clock."""
+    network: Network = Network()
+    """Whom it may talk to."""
+    caches: tuple[Cache, ...] = ()
+    """Folders shared with other sandboxes."""
+    tmpfs: Mapping[
+        Annotated[str, StringConstraints(pattern=r"^/[^\0:,]+$")], Annotated[int, Field(ge=1, le=65_536)]
+    ] = Field(default_factory=dict)
+    """Further folders in memory: path -> MiB. They count as the sandbox's memory."""
+    gpu: bool = False
+    """All GPUs of the machine."""
+    runtime: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,60}$")] | None = None
+    """OCI runtime of the engine, such as `runsc` (gVisor); the engine's default if None."""
+    read_only: bool = False
+    """The workspace can't be written either."""
+    detached: bool = False
+    """It outlives the process that makes it, until its wall clock ends it."""
+
+
+class SandboxRecord(Value):
+    """How a sandbox was made, for the record: what was asked for and could not be had is said in `notes`."""
+
+    provider: str
+    """`docker`, `bubblewrap`, `local` or a plugin's name."""
+    image: str = ""
+    """As asked for."""
+    workspace: Literal["overlay", "copy", "tar"]
+    """How the checkout is protected: a layer above it, a copy, or an archive sent to an engine that is elsewhere."""
+    disk: Literal["volume", "watched", "none"]
+    """Who caps the disk: a volume of that size, a look at what was written while commands run, or nobody."""
+    network: NetworkMode = "none"
+    """As asked for."""
+    warm: bool = False
+    """It, or its namespaces, had been made before they were asked for."""
+    notes: tuple[str, ...] = ()
+    """A sentence for everything that could not be enforced here."""
+
+
+SandboxState = Literal["running", "paused", "stopped"]
+
+
+class SandboxInfo(Value):
+    """One sandbox of ours on this machine, whoever made it."""
+
+    id: str
+    """Its name."""
+    provider: str
+    """Which provider has it."""
+    state: SandboxState
+    """`stopped` when its wall clock or a fault ended it, and nobody removed it yet."""
+    run_id: RunId
+    """Run that it belongs to."""
+    image: str = ""
+    """What it was made from."""
+    created_at: AwareDatetime
+    """When."""
+    ends_at: AwareDatetime
+    """When its wall clock ends it."""
+    orphan: bool = False
+    """The process that made it is dead, so that the next sweep removes it."""
+
+
+class SandboxStats(Value):
+    """What a sandbox uses now. Figures that nobody here can tell are None."""
+
+    memory_mb: float | None = None
+    """Memory, page cache left out, in MiB."""
+    memory_peak_mb: float | None = None
+    """The most it ever was, page cache included, in MiB."""
+    cpu_seconds: float | None = None
+    """Processor time since the start."""
+    cpu_percent: float | None = None
+    """Share of one processor since the last look, or since the start."""
+    pids: int | None = None
+    """Processes and threads."""
+    disk_mb: float | None = None
+    """What was written into the workspace, in MiB."""
+    received_mb: float | None = None
+    """Bytes from its network, in MiB; 0 where it has none."""
+    sent_mb: float | None = None
+    """Bytes to its network, likewise."""
 
 
 class ExecRequest(Value):

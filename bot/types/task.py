@@ -26,6 +26,8 @@ class Limits(Value):
     """Processors of the sandbox."""
     pids: int = Field(default=512, ge=16, le=65_536)
     """Processes and threads in the sandbox."""
+    disk_mb: int = Field(default=8192, ge=16, le=1_048_576)
+    """What the sandbox may write into its workspace, in MiB."""
     command_seconds: float = Field(default=600, gt=0, le=21_600)
     """Wall clock of one command, in seconds."""
     output_bytes: int = Field(default=1_000_000, ge=1_000, le=100_000_000)

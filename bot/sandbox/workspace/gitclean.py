@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
-from bot.sandbox.gitindex import git_folder
+from bot.sandbox.workspace.gitindex import git_folder
 
 OBJECTS = "/git-objects"
 """Where object folders that lie outside of the checkout are mounted."""

@@ -12,8 +12,8 @@ from typing import Any
 
 from docker.types import LogConfig, Mount, Ulimit
 
-from bot.sandbox.gitclean import OBJECTS
-from bot.sandbox.workspace import Workspace
+from bot.sandbox.workspace.gitclean import OBJECTS
+from bot.sandbox.workspace.overlay import Workspace
 from bot.types.sandbox import WORKSPACE, Template
 from bot.types.task import Limits
 

@@ -13,8 +13,8 @@ from docker.errors import APIError, NotFound
 from docker.types import LogConfig, Mount
 
 from bot.errors import SandboxError
-from bot.sandbox.command import ENGINE_ERRORS
-from bot.sandbox.container import LABEL_OWNER, LABEL_RUN, Image, is_dead
+from bot.sandbox.channel.engine import ENGINE_ERRORS
+from bot.sandbox.docker.container import LABEL_OWNER, LABEL_RUN, Image, is_dead
 
 _LOG = logging.getLogger(__name__)
 OWNER_FILE = "owner.json"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from bot.sandbox.findings import Cut, Findings
-from bot.sandbox.ignore import Ignore
-from bot.sandbox.tree import (
+from bot.sandbox.collect.findings import Cut, Findings
+from bot.sandbox.collect.ignore import Ignore
+from bot.sandbox.collect.tree import (
     file_in,
     folder_in,
     is_folder,
@@ -24,7 +24,7 @@ from bot.sandbox.tree import (
     speakable,
     status_in,
 )
-from bot.sandbox.workspace import Workspace
+from bot.sandbox.workspace.overlay import Workspace
 from bot.types.sandbox import Blob, Changes, FileChange
 from bot.types.task import Limits
 

@@ -11,13 +11,13 @@ import docker
 from docker.errors import APIError, ImageNotFound
 
 from bot.errors import SandboxError
-from bot.sandbox import leftovers
-from bot.sandbox.box import Box, start
-from bot.sandbox.command import ENGINE_ERRORS
-from bot.sandbox.container import HOME, Image, process_identity
-from bot.sandbox.hostimage import host_image, host_toolchain
-from bot.sandbox.running import DockerSandbox
-from bot.sandbox.workspace import Workspace, identity, prepare
+from bot.sandbox.channel.engine import ENGINE_ERRORS
+from bot.sandbox.docker import leftovers
+from bot.sandbox.docker.box import Box, start
+from bot.sandbox.docker.container import HOME, Image, process_identity
+from bot.sandbox.docker.hostimage import host_image, host_toolchain
+from bot.sandbox.docker.running import DockerSandbox
+from bot.sandbox.workspace.overlay import Workspace, identity, prepare
 from bot.types.sandbox import Template
 
 _LOG = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class DockerProvider:
 
     def create(self, template: Template) -> DockerSandbox:
         """See the Protocol. Codes: `docker_unavailable`, `image_not_found`, `image_unusable`, `workspace_failed`."""
-        checkout = Path(template.checkout).absolute()
+        checkout = Path(template.checkout or "").absolute()
         if not checkout.is_dir():
             raise SandboxError("workspace_failed", f"there is no checkout at {checkout}", hint="check out first")
         image = self._image(template.image)

@@ -8,10 +8,10 @@ import docker
 from docker.errors import APIError, DockerException, NotFound
 
 from bot.errors import SandboxError
-from bot.sandbox.command import ENGINE_ERRORS, Command, Raw, lost, run
-from bot.sandbox.container import LABEL_OWNER, LABEL_RUN, Image, container_arguments
+from bot.sandbox.channel.engine import ENGINE_ERRORS, Command, Raw, lost, run
 from bot.sandbox.counters import INSIDE
-from bot.sandbox.workspace import Workspace
+from bot.sandbox.docker.container import LABEL_OWNER, LABEL_RUN, Image, container_arguments
+from bot.sandbox.workspace.overlay import Workspace
 from bot.types.sandbox import Template
 
 _KILL = ("/bin/sh", "-c", "kill -9 -1")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bot.sandbox.tree import Mode, speakable
+from bot.sandbox.collect.tree import Mode, speakable
 from bot.types.sandbox import Blob, Changes, FileChange
 from bot.types.task import Limits
 

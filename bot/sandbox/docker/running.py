@@ -8,15 +8,15 @@ from pathlib import Path
 
 from bot.errors import SandboxError
 from bot.protocols import Cancelled, OnOutput
-from bot.sandbox import command
-from bot.sandbox.box import Box, check_alive, counters_inside, end_commands, stop
-from bot.sandbox.collect import collect
-from bot.sandbox.command import Command, Raw
-from bot.sandbox.container import command_environment
+from bot.sandbox.channel import engine as command
+from bot.sandbox.channel.engine import Command, Raw
+from bot.sandbox.collect.compare import collect
+from bot.sandbox.collect.tree import used_bytes
 from bot.sandbox.counters import Counters, Counts, host_folders
+from bot.sandbox.docker.box import Box, check_alive, counters_inside, end_commands, stop
+from bot.sandbox.docker.container import command_environment
 from bot.sandbox.files import Files, checked
-from bot.sandbox.tree import used_bytes
-from bot.sandbox.workspace import Workspace
+from bot.sandbox.workspace.overlay import Workspace
 from bot.types.sandbox import Changes, ExecRequest, ExecResult
 from bot.types.value import Ending
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from bot.errors import SandboxError
-from bot.sandbox import gitclean
-from bot.sandbox.gitindex import read_tracked
+from bot.sandbox.workspace import gitclean
+from bot.sandbox.workspace.gitindex import read_tracked
 
 _LOG = logging.getLogger(__name__)
 _OPTIONS_MAX = 3900

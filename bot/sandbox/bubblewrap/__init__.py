@@ -1,0 +1,1 @@
+"""Sandboxes by bubblewrap, without a daemon; the door is provider.BubblewrapProvider."""

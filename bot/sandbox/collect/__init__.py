@@ -1,0 +1,1 @@
+"""What is read from a dead sandbox, by code that trusts nothing it finds."""
