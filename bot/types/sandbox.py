@@ -20,7 +20,7 @@ class Cache(Value):
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
     """Language and digest of its lock file; sandboxes with the same name share it."""
-    path: Annotated[str, StringConstraints(pattern=r"^/[^\0:,]+$")]
+    path: Annotated[str, StringConstraints(pattern=r"^/[^\x00:,]+$")]
     """Where the sandbox has it, absolute."""
     writable: bool = False
     """Only for runs that a writer of the repository started: what lies in it is trusted by later runs."""
@@ -45,7 +45,7 @@ class Template(Value):
     caches: tuple[Cache, ...] = ()
     """Folders shared with other sandboxes."""
     tmpfs: Mapping[
-        Annotated[str, StringConstraints(pattern=r"^/[^\0:,]+$")], Annotated[int, Field(ge=1, le=65_536)]
+        Annotated[str, StringConstraints(pattern=r"^/[^\x00:,]+$")], Annotated[int, Field(ge=1, le=65_536)]
     ] = Field(default_factory=dict)
     """Further folders in memory: path -> MiB. They count as the sandbox's memory."""
     gpu: bool = False
