@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from bot.errors import TaskError
 from bot.sandbox.channel.engine import Demultiplexer, HeadTail
-from bot.sandbox.docker.container import is_dead, process_identity
-from bot.sandbox.counters import Counters
-from bot.sandbox.files import checked
-from bot.sandbox.workspace.gitindex import IndexFormatError, read_tracked, tracked_paths
-from bot.sandbox.docker.hostimage import host_toolchain
 from bot.sandbox.collect.ignore import Ignore
 from bot.sandbox.collect.tree import used_bytes
+from bot.sandbox.counters import Counters
+from bot.sandbox.docker.container import is_dead, process_identity
+from bot.sandbox.files import checked
+from bot.sandbox.toolchain import host_toolchain
+from bot.sandbox.workspace.gitindex import IndexFormatError, read_tracked, tracked_paths
 
 ENVIRON = {
     "PATH": os.environ["PATH"],

@@ -15,8 +15,9 @@ from bot.sandbox.channel.engine import ENGINE_ERRORS
 from bot.sandbox.docker import leftovers
 from bot.sandbox.docker.box import Box, start
 from bot.sandbox.docker.container import HOME, Image, process_identity
-from bot.sandbox.docker.hostimage import host_image, host_toolchain
+from bot.sandbox.docker.hostimage import host_image
 from bot.sandbox.docker.running import DockerSandbox
+from bot.sandbox.toolchain import host_toolchain
 from bot.sandbox.workspace.overlay import Workspace, identity, prepare
 from bot.types.sandbox import Template
 
