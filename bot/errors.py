@@ -13,6 +13,7 @@ SandpiperError
 |  |  `- Conflict         the object changed under us: a moved head, a taken name
 |  |- ModelError          the model's provider failed, or kept answering nonsense
 |  `- SandboxError        no sandbox could be had, or it was lost
+|     `- SandboxExpired   its wall clock ran out
 `- Cancelled              a person stopped the run                                                exit 130
 """
 
@@ -118,6 +119,14 @@ class ModelError(ProviderError):
 
 class SandboxError(ProviderError):
     """No sandbox could be had, or it was lost."""
+
+
+class SandboxExpired(SandboxError):
+    """Its wall clock ran out."""
+
+    def __init__(self, message: str = "the sandbox's time is over", *, hint: str = "") -> None:
+        hint = hint or "raise the task's `limits.minutes`, or do less"
+        super().__init__("sandbox_expired", message, hint=hint)
 
 
 class Cancelled(SandpiperError):

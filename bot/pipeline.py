@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from bot.deps import Deps, tell
 from bot.errors import Cancelled as CancelledError
-from bot.errors import ForgeError, SandpiperError
+from bot.errors import ForgeError, SandboxExpired, SandpiperError
 from bot.execution import execute
 from bot.forge.render import announce, proposals, refusal, status_note
 from bot.marks import Mark, has_marker, read_mark, run_marker
@@ -252,7 +252,7 @@ def _with_true_ending(run: Run, deps: Deps, story: Callable[[Run, Deps], Run], *
     except CancelledError as error:
         return _end(run.run_id, deps, error.failure(), "cancelled", speak)
     except SandpiperError as error:
-        late = error.code == "sandbox_expired"  # the wall clock ended the sandbox under the work
+        late = isinstance(error, SandboxExpired)  # the wall clock ended the sandbox under the work
         failure = error.failure().changed(blame="task") if late else error.failure()
         return _end(run.run_id, deps, failure, "timed_out" if late else "failure", speak)
     except KeyboardInterrupt:

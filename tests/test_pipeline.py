@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import Conflict, ForgeError, ModelError, SandboxError
+from bot.errors import Conflict, ForgeError, ModelError, SandboxError, SandboxExpired
 from bot.marks import read_mark, stop_marker
 from bot.pipeline import exit_code, handle, propose
 from bot.store.folder import FolderStore
@@ -231,7 +231,7 @@ def test_a_wall_clock_that_ends_the_sandbox_is_a_time_out(tmp_path: Path) -> Non
     kit = Kit(tmp_path)
 
     def expired(request: ExecRequest, workspace: Path) -> ExecResult:
-        raise SandboxError("sandbox_expired", "the sandbox's time is over")
+        raise SandboxExpired
 
     kit.sandboxes = FakeProvider(tmp_path / "boxes", expired)
     run = handle(kit.event, kit.deps())

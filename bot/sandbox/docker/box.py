@@ -8,7 +8,7 @@ import docker
 from docker.errors import APIError, DockerException, NotFound
 
 from bot.errors import SandboxError
-from bot.sandbox.channel.engine import ENGINE_ERRORS, Command, Raw, lost, run
+from bot.sandbox.docker.engine import ENGINE_ERRORS, Command, Raw, lost, run
 from bot.sandbox.counters import INSIDE
 from bot.sandbox.docker.container import LABEL_OWNER, LABEL_RUN, Image, container_arguments
 from bot.sandbox.workspace.overlay import Workspace

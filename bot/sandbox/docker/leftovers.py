@@ -13,7 +13,7 @@ from docker.errors import APIError, NotFound
 from docker.types import LogConfig, Mount
 
 from bot.errors import SandboxError
-from bot.sandbox.channel.engine import ENGINE_ERRORS
+from bot.sandbox.docker.engine import ENGINE_ERRORS
 from bot.sandbox.docker.container import LABEL_OWNER, LABEL_RUN, Image, is_dead
 
 _LOG = logging.getLogger(__name__)

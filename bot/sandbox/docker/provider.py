@@ -11,7 +11,7 @@ import docker
 from docker.errors import APIError, ImageNotFound
 
 from bot.errors import SandboxError
-from bot.sandbox.channel.engine import ENGINE_ERRORS
+from bot.sandbox.docker.engine import ENGINE_ERRORS
 from bot.sandbox.docker import leftovers
 from bot.sandbox.docker.box import Box, start
 from bot.sandbox.docker.container import HOME, Image, process_identity

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bot.errors import SandboxError
 from bot.protocols import Cancelled, OnOutput
-from bot.sandbox.channel import engine as command
-from bot.sandbox.channel.engine import Command, Raw
+from bot.sandbox.docker import engine as command
+from bot.sandbox.docker.engine import Command, Raw
 from bot.sandbox.collect.compare import collect
 from bot.sandbox.collect.tree import used_bytes
 from bot.sandbox.counters import Counters, Counts, host_folders

@@ -16,6 +16,7 @@ from typing import Literal
 from bot.errors import SandboxError
 from bot.sandbox.workspace import gitclean
 from bot.sandbox.workspace.gitindex import read_tracked
+from bot.types.sandbox import WORKSPACE
 
 _LOG = logging.getLogger(__name__)
 _OPTIONS_MAX = 3900
@@ -44,6 +45,8 @@ class Workspace:
     """Object folders outside of the checkout, to be mounted read-only."""
     hidden: frozenset[str]
     """Paths of the checkout that the sandbox does not see."""
+    root: str = WORKSPACE
+    """Where the sandbox has it."""
 
     @property
     def changed(self) -> Path:

@@ -7,55 +7,25 @@ import contextlib
 import selectors
 import socket
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import docker
 from docker.errors import APIError, DockerException
 
 from bot.errors import SandboxError
-from bot.protocols import Cancelled, OnOutput, Stream
+from bot.protocols import Stream
+from bot.sandbox.channel.command import POLL, Command, Raw, Stop
+from bot.sandbox.channel.output import HeadTail
 
 _CHUNK = 1 << 18
-_POLL = 0.2
-"""Seconds between two looks at whether a quiet command still runs."""
 _LINGER = 0.1
 """Seconds that output may still come after the command ended, when something it started holds the stream open."""
 _STREAMS: Mapping[int, Stream] = {1: "stdout", 2: "stderr"}
+_KILL_SECONDS = 30
 ENGINE_ERRORS = (DockerException, OSError)
 """What the SDK raises: its own errors, and those of the connection."""
-Stop = Literal["timed_out", "cancelled", "disk"]
-
-
-class HeadTail:
-    """The first and the last bytes of a stream, in bounded memory."""
-
-    def __init__(self, limit: int) -> None:
-        self.dropped = 0
-        self._head_room, self._tail_room = limit - limit // 2, limit // 2
-        self._head = bytearray()
-        self._tail: deque[bytes] = deque()
-        self._tail_size = 0
-
-    def add(self, data: bytes) -> None:
-        room = self._head_room - len(self._head)
-        self._head += data[:room]
-        rest = data[room:] if room > 0 else data
-        if not rest:
-            return
-        self._tail.append(rest)
-        self._tail_size += len(rest)
-        while self._tail_size > self._tail_room:
-            first, excess = self._tail.popleft(), self._tail_size - self._tail_room
-            self.dropped += min(excess, len(first))
-            self._tail_size -= min(excess, len(first))
-            if excess < len(first):
-                self._tail.appendleft(first[excess:])
-
-    def value(self) -> bytes:
-        return bytes(self._head) + b"".join(self._tail)
 
 
 class Demultiplexer:
@@ -85,45 +55,60 @@ class Demultiplexer:
         return parts
 
 
-@dataclass
-class Command:
-    """What to run, and who is told meanwhile."""
+class EngineChannel:
+    """A Channel for containers whose files this machine does not share: one exec of the engine a command."""
 
-    argv: Sequence[str]
-    user: str
-    cwd: str
-    env: Mapping[str, str] = field(default_factory=dict)
-    stdin: bytes = b""
-    seconds: float = 600
-    output_bytes: int = 1_000_000
-    on_output: OnOutput | None = None
-    cancelled: Cancelled | None = None
-    full: Callable[[], bool] | None = None
-    """True once the workspace holds more than it may."""
+    def __init__(self, api: docker.APIClient, container: str, user: str) -> None:
+        self._api, self._container, self._user = api, container, user
+
+    def run(self, command: Command) -> Raw:
+        """See the Protocol."""
+        return run(self._api, self._container, self._user, command)
+
+    def ping(self, seconds: float) -> bool:
+        """See the Protocol."""
+        try:
+            return self.run(Command(script=":", seconds=seconds)).exit_code == 0
+        except SandboxError:
+            return False
+
+    def end_commands(self) -> None:
+        """See the Protocol."""
+        try:
+            if self.run(Command(script="kill -9 -1", seconds=_KILL_SECONDS)).exit_code in (0, 1):  # 1: nothing left
+                return
+        except SandboxError:
+            check_running(self._api, self._container)
+        # No room for one more process: a fresh start ends everything too.
+        try:
+            self._api.restart(self._container, timeout=0)
+        except ENGINE_ERRORS as error:
+            raise lost(error) from error
+
+    def close(self) -> None:
+        """See the Protocol."""
 
 
-@dataclass
-class Raw:
-    """What the engine told; the caller makes an ending of it."""
-
-    exit_code: int | None
-    """None when the command was stopped by us."""
-    stop: Stop | None
-    stdout: bytes
-    stderr: bytes
-    dropped: int
-    seconds: float
+def check_running(api: docker.APIClient, container: str) -> None:
+    """Raises SandboxError when the container ended."""
+    try:
+        running = api.inspect_container(container)["State"]["Running"]
+    except ENGINE_ERRORS as error:
+        raise lost(error) from error
+    if not running:
+        raise lost(RuntimeError("its container ended"))
 
 
-def run(api: docker.APIClient, container: str, command: Command) -> Raw:
+def run(api: docker.APIClient, container: str, user: str, command: Command) -> Raw:
     """Run to the end or to the time-out; whatever still runs is left to the caller. Raises SandboxError when lost."""
     started = time.monotonic()
+    argv = ["/bin/sh", "-c", command.script, "sh", *command.argv] if command.script else list(command.argv)
     try:
         made = api.exec_create(
             container,
-            list(command.argv),
+            argv,
             stdin=bool(command.stdin),
-            user=command.user,
+            user=user,
             workdir=command.cwd,
             environment=dict(command.env),
         )
@@ -134,7 +119,16 @@ def run(api: docker.APIClient, container: str, command: Command) -> Raw:
     except ENGINE_ERRORS as error:
         raise lost(error) from error
     out, err = session.buffers["stdout"], session.buffers["stderr"]
-    return Raw(code, stop, out.value(), err.value(), out.dropped + err.dropped, time.monotonic() - started)
+    raw = Raw(code, stop, out.value(), err.value(), out.dropped + err.dropped, time.monotonic() - started)
+    return _as_shells_say_it(raw)
+
+
+def _as_shells_say_it(raw: Raw) -> Raw:
+    """The engine tells on the wrong stream that it could not start a program."""
+    if raw.exit_code in (126, 127) and raw.stdout.startswith(b"OCI runtime exec failed"):
+        code = 127 if b"not found" in raw.stdout else raw.exit_code
+        return replace(raw, exit_code=code, stdout=b"", stderr=raw.stdout.strip() + b"\n")
+    return raw
 
 
 def lost(error: Exception) -> SandboxError:
@@ -178,7 +172,7 @@ class _Session:
             selector.register(self._socket, selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0))
             while True:
                 ready = selector.select(min(quiet, max(0.0, self._deadline - time.monotonic())))
-                quiet = 0.01 if ready else min(_POLL, quiet * 2)
+                quiet = 0.01 if ready else min(POLL, quiet * 2)
                 for _, events in ready:
                     if events & selectors.EVENT_WRITE and self._send():
                         selector.modify(self._socket, selectors.EVENT_READ)
@@ -187,18 +181,13 @@ class _Session:
                 now = time.monotonic()
                 if now >= self._deadline:
                     return "timed_out"
-                if now - checked >= _POLL:
+                if now - checked >= POLL:
                     checked = now
-                    if stop := self._asked_to_stop():
+                    if stop := self._command.asked_to_stop():
                         return stop
                     if not ready and not self._running():
                         self._drain(selector)
                         return None
-
-    def _asked_to_stop(self) -> Stop | None:
-        if self._command.cancelled and self._command.cancelled():
-            return "cancelled"
-        return "disk" if self._command.full and self._command.full() else None
 
     def _running(self) -> bool:
         return bool(self._api.exec_inspect(self._id)["Running"])
@@ -209,10 +198,10 @@ class _Session:
         while self._running():
             if time.monotonic() >= self._deadline:
                 return "timed_out"
-            if pause >= _POLL and (stop := self._asked_to_stop()):
+            if pause >= POLL and (stop := self._command.asked_to_stop()):
                 return stop
             time.sleep(pause)
-            pause = min(_POLL, pause * 2)
+            pause = min(POLL, pause * 2)
         return None
 
     def _drain(self, selector: selectors.BaseSelector) -> None:
