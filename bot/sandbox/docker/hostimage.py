@@ -32,11 +32,11 @@ _FOLDERS = (
 class HostImages:
     """What `image: host` stands for now; remembers what it takes long to find out. One for each provider."""
 
-    def __init__(self, work: Path, *, repository: str = REPOSITORY) -> None:
+    def __init__(self, work: Path | None, *, repository: str = REPOSITORY) -> None:
         self._work = work
         self._repository = repository
         self._toolchains = Toolchains()
-        self._archive: tuple[_Links, bytes] | None = None
+        self._known: tuple[_Links, bytes, str] | None = None
 
     def image(self, api: docker.APIClient, environ: Mapping[str, str]) -> Image:
         """The image with the machine's mounts. Raises SandboxError `image_not_found`, and what the engine raises.
@@ -48,34 +48,34 @@ class HostImages:
 
     def name(self, api: docker.APIClient) -> str:
         """Name of the empty image, imported where the engine has none; its tag follows from its content."""
-        links = _links()
-        known = self._archive
-        archive = known[1] if known and known[0] == links else _archive(links)
-        self._archive = (links, archive)
-        return _have(api, archive, self._work, self._repository)
+        links, known = _links(), self._known
+        if known is None or known[0] != links:
+            archive = _archive(links)
+            known = (links, archive, f"{self._repository}:{hashlib.sha256(archive).hexdigest()[:12]}")
+            self._known = known
+        if not _is_there(api, known[2]):
+            _import(api, known[2], known[1], self._work)
+        return known[2]
 
 
-def host_image(api: docker.APIClient, work: Path, *, repository: str = REPOSITORY) -> str:
+def host_image(api: docker.APIClient, work: Path | None = None) -> str:
     """Like HostImages.name, for whoever asks once."""
-    return _have(api, _archive(_links()), work, repository)
+    return HostImages(work).name(api)
 
 
-def _have(api: docker.APIClient, archive: bytes, work: Path, repository: str) -> str:
-    tag = hashlib.sha256(archive).hexdigest()[:12]
-    name = f"{repository}:{tag}"
-    if _is_there(api, name):
-        return name
+def _import(api: docker.APIClient, name: str, archive: bytes, work: Path | None) -> None:
+    repository, tag = name.split(":")
     for _ in range(_TRIES):
         with _locked(work):  # of this machine's processes that share a folder, one imports
             if not _is_there(api, name):
                 # Bytes that stay the same still become another image each time, as the engine notes when.
                 with contextlib.suppress(APIError):  # tried again: another process may have taken it for a leftover
-                    api.import_image_from_data(  # type: ignore[no-untyped-call]
+                    api.import_image_from_data(
                         archive, repository=repository, tag=tag, changes=[f"LABEL {LABEL}={name}"]
                     )
             _remove_nameless(api, name)
             if _is_there(api, name):
-                return name
+                return
     raise SandboxError(
         "image_not_found",
         f"the engine has no image {name} though it was imported just now",
@@ -99,7 +99,10 @@ def _remove_nameless(api: docker.APIClient, name: str) -> None:
 
 
 @contextlib.contextmanager
-def _locked(work: Path) -> Iterator[None]:
+def _locked(work: Path | None) -> Iterator[None]:
+    if work is None:
+        yield
+        return
     work.mkdir(parents=True, exist_ok=True)
     file = os.open(work / ".host-image.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
