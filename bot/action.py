@@ -214,6 +214,7 @@ def _visit(job: Job, settings: Settings, cancelled: IsCancelled) -> Visit:
         environ=os.environ,
         checkout=workspace,
         cancelled=cancelled,
+        actor=event.actor.login,
     )
     pages = f"{settings.server_url}/{event.repository.full_name}"
     url = f"{pages}/actions/runs/{job.run_id}" if settings.server_url and job.run_id else ""

@@ -64,6 +64,10 @@ class Settings(Value):
     """Folder for runs and their artifacts."""
     dry_run: bool = False
     """Do everything but write to the forge."""
+    audit_log: Path | None = None
+    """File that records every step of every sandbox, hash-chained; `audit.jsonl` in the state folder if None."""
+    metrics_file: Path | None = None
+    """File for Prometheus' text format, replaced as sandboxes come and go; needs the extra `metrics`."""
 
     @field_validator("models", "images", "runtimes", "trusted_bots", mode="before")
     @classmethod

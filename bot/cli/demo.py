@@ -111,7 +111,7 @@ def _handle(event: Path, forge: Path, settings: Settings, console: Console) -> R
     """Exactly what the Action does with an event, with the local forge in place of GitHub."""
     parsed = parse_event("issues", json.loads(event.read_text(encoding="utf-8")), settings=settings)
     with observer_for(console) as watch:
-        deps = wire(settings, parsed.repository, watch=watch, environ=os.environ, local=forge)
+        deps = wire(settings, parsed.repository, watch=watch, environ=os.environ, local=forge, actor=parsed.actor.login)
         return handle(parsed, deps)
 
 

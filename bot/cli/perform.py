@@ -91,6 +91,7 @@ def opened(
             checkout=checkout,
             local=local,
             cancelled=stack.enter_context(stoppable(signal.SIGTERM)),
+            actor=event.actor.login,
         )
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "config": Entry("bot.cli.config", "Check, show and describe a repository's policy."),
     "doctor": Entry("bot.cli.doctor", "Say what is missing on this machine, and how to mend it."),
     "runs": Entry("bot.cli.runs", "List and show runs of this machine."),
+    "audit": Entry("bot.cli.audit", "Verify and show the log of what sandboxes did."),
     "action": Entry("bot.action", "What the GitHub Action calls.", hidden=True),
 }
 """In the order in which a newcomer needs them."""

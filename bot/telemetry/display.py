@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
 
 from bot.protocols import Observer
-from bot.redaction import redact
+from bot.redaction import redact, redact_data
 from bot.telemetry.lines import clean, inert, split
 from bot.types.run import Progress
 
@@ -46,8 +46,11 @@ def observer_for(console: Console, environ: Mapping[str, str] | None = None) -> 
     return live_observer(console)
 
 
-def watched_by(*observers: Observer, secrets: tuple[str, ...] = ()) -> Observer:
-    """One observer for many: each sees all news without secrets, and the error of one disturbs nobody."""
+def watched_by(*observers: Observer, secrets: tuple[str, ...] | None = None) -> Observer:
+    """One observer for many: each sees all news, and the error of one disturbs nobody.
+
+    Where `secrets` are given (also none), news loses them and whatever has the shape of a credential.
+    """
     return _Many(observers, secrets)
 
 
@@ -76,6 +79,8 @@ class PlainObserver:
 
     def notify(self, progress: Progress) -> None:
         """Write the news; of a text of several lines, the first is the news and the others are details."""
+        if progress.stage == "audit":  # for machines: people would not see the run for all the steps
+            return
         prefix = f"{self._clock():%H:%M:%S}  {progress.stage:<9} "
         first, *rest = split(progress.text) or [""]
         self._line(prefix + first)
@@ -113,6 +118,8 @@ class LiveObserver:
 
     def notify(self, progress: Progress) -> None:
         """Show it; what ran before is done with it."""
+        if progress.stage == "audit":
+            return
         if progress.stage == "done":
             self._finish("✓", "green")
             self._console.print(_step("•", "bold", progress, None))
@@ -166,15 +173,25 @@ def _words(progress: Progress, seconds: float | None) -> Text:
 
 
 class _Many:
-    def __init__(self, observers: tuple[Observer, ...], secrets: tuple[str, ...]) -> None:
+    def __init__(self, observers: tuple[Observer, ...], secrets: tuple[str, ...] | None) -> None:
         self._observers = observers
         self._secrets = secrets
 
     def notify(self, progress: Progress) -> None:
-        text, detail = redact(progress.text, self._secrets), redact(progress.detail, self._secrets)
+        if self._secrets is not None:
+            progress = _without_secrets(progress, self._secrets)
         for observer in self._observers:
             try:
-                observer.notify(progress.changed(text=text, detail=detail))
+                observer.notify(progress)
             except Exception:
                 # Whoever watches must not change what is watched: a closed pipe is no reason to lose a run.
                 log.warning("an observer failed and is left alone", exc_info=True)
+
+
+def _without_secrets(progress: Progress, secrets: tuple[str, ...]) -> Progress:
+    """The news without them. One look at all its texts is enough where there are none, which is nearly always."""
+    texts = (each for each in progress.facts.values() if isinstance(each, str))
+    whole = "\n".join((progress.text, progress.detail, *texts))
+    if redact(whole, secrets) == whole:
+        return progress
+    return Progress.model_validate(redact_data(progress.model_dump(), secrets))

@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 from typing import IO, Any
 
 from bot.redaction import redact
+from bot.types.run import Progress
+
+log = logging.getLogger(__name__)
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -22,6 +25,18 @@ def start_logging(stream: Callable[[], IO[str]], *, level: str = "WARNING", secr
     handler.setFormatter(JsonLines(secrets))
     logger.addHandler(handler)
     logger.setLevel(level)
+
+
+class LoggedNews:
+    """An Observer that logs what is told to machines: with `--debug` every step in the life of a sandbox."""
+
+    def notify(self, progress: Progress) -> None:
+        """Log it with its facts; alerts as warnings."""
+        if "event" not in progress.facts:
+            return
+        level = logging.WARNING if progress.facts.get("severity") == "high" else logging.DEBUG
+        if log.isEnabledFor(level):
+            log.log(level, "%s", progress.text, extra={"stage": progress.stage, "facts": dict(progress.facts)})
 
 
 class _Handler(logging.Handler):
