@@ -5,18 +5,15 @@ Every provider keeps one folder a sandbox, so that any process finds the sandbox
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
-from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from bot.sandbox.workspace.gitindex import read_tracked
 from bot.sandbox.workspace.overlay import Workspace
 from bot.types.sandbox import SandboxInfo, SandboxRecord, SandboxState, Template
 from bot.types.value import RunId, Value
@@ -44,7 +41,7 @@ class Note(Value):
     """What it was made from."""
     record: SandboxRecord | None = None
     """How it was made; None until it runs."""
-    workspace: dict[str, Any] | None = None
+    workspace: str | None = None
     """Its workspace, for processes that did not make it."""
     extra: Mapping[str, str] = Field(default_factory=dict)
     """What the provider needs to find its parts again."""
@@ -105,29 +102,19 @@ def info_of(name: str, note: Note, state: SandboxState) -> SandboxInfo:
     )
 
 
-def describe(workspace: Workspace) -> dict[str, Any]:
-    """A workspace as JSON."""
-    values = {each.name: getattr(workspace, each.name) for each in fields(workspace) if each.name != "tracked"}
-    described: dict[str, Any] = json.loads(json.dumps(values, default=_plain))
-    return described
+def describe(workspace: Workspace) -> str:
+    """A workspace as JSON, without what was only needed to make it."""
+    return _workspaces().dump_json(workspace, exclude={"cleaning": {"files"}}).decode()
 
 
-def restore(description: dict[str, Any]) -> Workspace:
+def restore(description: str) -> Workspace:
     """The workspace that was described."""
-    values = dict(description)
-    for name in ("folder", "checkout"):
-        values[name] = Path(values[name])
-    values["objects"] = tuple(Path(each) for each in values["objects"])
-    values["hidden"] = frozenset(values["hidden"])
-    return Workspace(**values, tracked=read_tracked(values["checkout"]))
+    return _workspaces().validate_json(description)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, frozenset | set | tuple):
-        return sorted(value)
-    raise TypeError(f"{type(value).__name__} can't be noted")
+@cache
+def _workspaces() -> TypeAdapter[Workspace]:
+    return TypeAdapter(Workspace)
 
 
 def now() -> float:

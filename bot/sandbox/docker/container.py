@@ -7,28 +7,28 @@ written lies in sized memory file systems and in the workspace.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from docker.types import LogConfig, Mount, Ulimit
+from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
+from bot.sandbox.channel.pipes import INSIDE, driver_argv
 from bot.sandbox.workspace.gitclean import OBJECTS
 from bot.sandbox.workspace.overlay import Workspace
-from bot.types.sandbox import WORKSPACE, Template
+from bot.types.sandbox import Template
 from bot.types.task import Limits
 
 HOME = "/home/bot"
 LABEL_RUN = "sandpiper.run"
 LABEL_OWNER = "sandpiper.owner"
-_KEEPER = "65533:65533"
-"""Who the container's own process is: not the task's user, who therefore can't end it, and with it the wall clock."""
+KEEPER = "65533:65533"
+"""Who the processes are that the task must not end: whoever keeps the wall clock."""
+GRACE = 5
+"""Seconds between the wall clock of the run and that of the container, which is the last resort."""
 _MIB = 1 << 20
 _FILE_MAX = 4 << 30
 """Bytes that one file may have."""
 _OPEN_MAX = 4096
 """Open files of a process. The engine may not give more than it has itself, and in a container it may have little."""
-_GRACE = 5
-"""Seconds between the wall clock of the run and that of the container, which is the last resort."""
 
 
 @dataclass(frozen=True)
@@ -43,43 +43,91 @@ class Image:
     """Of the host, read-only, at their own path."""
     hidden: tuple[str, ...] = ()
     """Files in them that are empty for the sandbox."""
+    env: Mapping[str, str] | None = None
+    """Variables that come with it, besides what the engine sets from the image itself."""
 
 
-def container_arguments(
-    name: str, template: Template, workspace: Workspace, image: Image, *, owner: str, engine_cpus: int
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Namespaces:
+    """Whose network and process numbers a container has: its own, or those that a donor keeps for it."""
+
+    network: str = "none"
+    """For the engine: `none`, `bridge`, or `container:NAME`."""
+    pid: str = ""
+    """`container:NAME`, or nothing for its own."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """All that a container is made from."""
+
+    name: str
+    template: Template
+    workspace: Workspace
+    image: Image
+    owner: str
+    """Identity of the process that makes it."""
+    engine_cpus: int
+    namespaces: Namespaces = Namespaces()
+    channel: str = ""
+    """Folder of the named pipes on this machine, if there are any."""
+    caches: Mapping[str, str] | None = None
+    """Folder on this machine of every cache, by its name."""
+
+    @property
+    def user(self) -> str:
+        """Whom the task runs as."""
+        return f"{self.workspace.uid}:{self.workspace.gid}"
+
+    @property
+    def seconds(self) -> int:
+        """How long the container may live."""
+        return int(self.template.limits.minutes * 60) + GRACE
+
+    @property
+    def driven(self) -> bool:
+        """Whether the container's own process takes the commands: somebody else keeps the wall clock then."""
+        return bool(self.namespaces.pid and self.channel)
+
+
+def container_arguments(shape: Shape) -> dict[str, Any]:
     """Keyword arguments of `APIClient.create_container`, host_config still as a dictionary of arguments."""
+    image, template = shape.image, shape.template
+    shares_network = shape.namespaces.network.startswith("container:")
     return {
         "image": image.name,
-        "name": name,
+        "name": shape.name,
         # An argument list: an entry point of the image's would run in its place otherwise.
-        "entrypoint": ["sleep", str(int(template.limits.minutes * 60) + _GRACE)],
+        "entrypoint": list(driver_argv()) if shape.driven else ["sleep", str(shape.seconds)],
         "command": [],
-        "hostname": "sandbox",
-        "user": _KEEPER,
+        **({} if shares_network else {"hostname": "sandbox"}),  # the donor's
+        "user": shape.user if shape.driven else KEEPER,
         "working_dir": "/",
         "environment": {"HOME": HOME, **({"PATH": image.path} if image.path else {})},
-        "labels": {LABEL_RUN: template.run_id, LABEL_OWNER: owner},
+        "labels": {LABEL_RUN: template.run_id, LABEL_OWNER: shape.owner},
         "stop_signal": "SIGKILL",
         "healthcheck": {"test": ["NONE"]},
         "host_config": {
-            **hardening(template.limits, workspace.uid, workspace.gid, engine_cpus),
-            "mounts": _mounts(name, workspace, image),
+            **hardening(template.limits, shape.engine_cpus),
+            "network_mode": shape.namespaces.network,
+            **({"pid_mode": shape.namespaces.pid} if shape.namespaces.pid else {"init": True}),
+            **({"runtime": template.runtime} if template.runtime else {}),
+            **({"device_requests": [DeviceRequest(count=-1, capabilities=[["gpu"]])]} if template.gpu else {}),
+            "tmpfs": _memory_file_systems(template, shape.workspace),
+            "mounts": _mounts(shape),
         },
     }
 
 
-def hardening(limits: Limits, uid: int, gid: int, engine_cpus: int) -> dict[str, Any]:
+def hardening(limits: Limits, engine_cpus: int) -> dict[str, Any]:
     """Keyword arguments of `APIClient.create_host_config`; the engine's default seccomp profile stays on."""
     memory = limits.memory_mb * _MIB
-    scratch = max(16 * _MIB, memory // 2)
     return {
         "network_mode": "none",
         "read_only": True,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "privileged": False,
-        "init": True,
         "ipc_mode": "private",
         "pids_limit": limits.pids,
         "mem_limit": memory,
@@ -93,51 +141,39 @@ def hardening(limits: Limits, uid: int, gid: int, engine_cpus: int) -> dict[str,
         ],
         "log_config": LogConfig(type="none"),
         "restart_policy": {"Name": "no"},
-        "tmpfs": {
-            # With an owner, because runc gives it the mode of the image's own folder, which may be anything.
-            "/tmp": f"rw,exec,nosuid,nodev,size={scratch},mode=1777,uid={uid},gid={gid}",  # noqa: S108 - not the host's
-            HOME: f"rw,exec,nosuid,nodev,size={scratch},mode=0700,uid={uid},gid={gid}",
-        },
     }
 
 
-def _mounts(name: str, workspace: Workspace, image: Image) -> list[Mount]:
+def _memory_file_systems(template: Template, workspace: Workspace) -> dict[str, str]:
+    scratch = max(16, template.limits.memory_mb // 2)
+    # With an owner, because runc gives it the mode of the image's own folder, which may be anything.
+    owner = f"uid={workspace.uid},gid={workspace.gid}"
+    modes = {"/tmp": (scratch, "1777"), HOME: (scratch, "0700")}  # noqa: S108 - not the host's
+    modes |= {path: (size, modes.get(path, (0, "0700"))[1]) for path, size in template.tmpfs.items()}
+    return {path: f"rw,exec,nosuid,nodev,size={size}m,mode={mode},{owner}" for path, (size, mode) in modes.items()}
+
+
+def _mounts(shape: Shape) -> list[Mount]:
+    workspace, image, template = shape.workspace, shape.image, shape.template
     etc = sorted((workspace.folder / "etc").iterdir())
     read_only: dict[str, str] = {mount: mount for mount in image.mounts}
     read_only |= dict.fromkeys(image.hidden, os.devnull)
     read_only |= {f"/etc/{file.name}": str(file) for file in etc}
     read_only |= {f"{OBJECTS}/{number}": str(folder) for number, folder in enumerate(workspace.objects)}
+    read_only |= {INSIDE: shape.channel} if shape.channel else {}
     mounts = [Mount(target, source, type="bind", read_only=True) for target, source in read_only.items()]
+    folders = shape.caches or {}
+    mounts += [
+        Mount(cache.path, folders[cache.name], type="bind", read_only=not cache.writable)
+        for cache in template.caches
+        if cache.name in folders
+    ]
     if workspace.kind == "overlay":
-        return [*mounts, Mount(WORKSPACE, name, type="volume", no_copy=True)]
-    return [*mounts, Mount(WORKSPACE, str(workspace.changed), type="bind")]
+        return [*mounts, Mount(workspace.root, shape.name, type="volume", no_copy=True, read_only=template.read_only)]
+    return [*mounts, Mount(workspace.root, str(workspace.changed), type="bind", read_only=template.read_only)]
 
 
-def command_environment(image: Image, template: Template, extra: Mapping[str, str]) -> dict[str, str]:
-    """The whole environment of a command, besides what the image itself sets."""
+def base_environment(image: Image) -> dict[str, str]:
+    """The environment of every command, besides what the image itself sets."""
     base = {"HOME": HOME, "USER": "bot", "LOGNAME": "bot", "LANG": "C.UTF-8", "TERM": "dumb", "TMPDIR": "/tmp"}  # noqa: S108
-    return {**base, **({"PATH": image.path} if image.path else {}), **template.env, **extra}
-
-
-def process_identity(pid: int) -> str | None:
-    """Name of a living process that no later one has: boot, PID namespace, PID, start time in ticks; None if dead."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        # The command's name may hold spaces and parentheses; the 20th field after it is the start.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        namespace = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 - one of the kernel's files, not a path of ours
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else f"{boot}:{namespace}:{pid}:{fields[19]}"
-
-
-def is_dead(owner: str) -> bool:
-    """Whether the process that an owner label names is gone for sure; another PID namespace's is let live."""
-    boot, namespace, pid, start = [*owner.split(":"), "", "", ""][:4]
-    here = process_identity(os.getpid())
-    if here is None or not (pid.isdigit() and start.isdigit()):
-        return False
-    my_boot, my_namespace = here.split(":")[:2]
-    if boot != my_boot:
-        return True
-    return namespace == my_namespace and process_identity(int(pid)) != owner
+    return {**base, **({"PATH": image.path} if image.path else {}), **(image.env or {})}

@@ -1,10 +1,9 @@
 """Names of sandboxes -> nothing left of them: container, volume, folder; also those that a dead process left."""
 
 import contextlib
-import json
 import logging
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,11 @@ from docker.errors import APIError, NotFound
 from docker.types import LogConfig, Mount
 
 from bot.errors import SandboxError
+from bot.sandbox.docker.container import LABEL_OWNER, LABEL_RUN, Image
 from bot.sandbox.docker.engine import ENGINE_ERRORS
-from bot.sandbox.docker.container import LABEL_OWNER, LABEL_RUN, Image, is_dead
+from bot.sandbox.folder import PREFIX, Note, is_dead, read_note
 
 _LOG = logging.getLogger(__name__)
-OWNER_FILE = "owner.json"
 
 
 def remove(api: docker.APIClient, name: str, folder: Path | None, janitor: Callable[[], Image]) -> bool:
@@ -84,31 +83,39 @@ def _rm(folder: Path) -> bool:
     return done.returncode == 0 and not folder.exists()
 
 
-def write_owner(folder: Path, run_id: str, owner: str) -> None:
-    """So that a folder is found again when nothing but the folder was made."""
-    (folder / OWNER_FILE).write_text(json.dumps({"run": run_id, "owner": owner}))
-
-
 def find(api: docker.APIClient, work: Path, run_id: str | None) -> dict[str, Path | None]:
-    """Leftovers by name: everything of one run, or everything whose process is dead. Raises ENGINE_ERRORS."""
+    """Leftovers by name: everything of one run, or everything that nobody can want. Raises ENGINE_ERRORS."""
     found: dict[str, Path | None] = {}
-    for folder in sorted(work.glob("sandpiper-*")) if work.is_dir() else ():
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            record = json.loads((folder / OWNER_FILE).read_text())
-            if _ours({LABEL_RUN: str(record["run"]), LABEL_OWNER: str(record["owner"])}, run_id):
+    living: set[str] = set()
+    for folder in sorted(work.glob(f"{PREFIX}*")) if work.is_dir() else ():
+        note = read_note(folder)
+        if note is not None and note.provider.startswith("docker"):
+            if note.run_id == run_id if run_id is not None else note.orphan:
                 found[folder.name] = folder
+                found.update((name, work / name) for name in _belongings(note))
+            else:
+                living |= {folder.name, *_belongings(note)}
+    for name, labels in _labelled(api):
+        if name not in living and _ours(labels, run_id):
+            found.setdefault(name, None)
+    return {name: folder for name, folder in found.items() if name not in living}
+
+
+def _belongings(note: Note) -> list[str]:
+    """Donors that serve a sandbox."""
+    return [*note.extra.get("donors", "").split(), *note.extra.get("shared", "").split()]
+
+
+def _labelled(api: docker.APIClient) -> Iterator[tuple[str, dict[str, str]]]:
     for container in api.containers(all=True, filters={"label": LABEL_OWNER}):
-        if _ours(container.get("Labels") or {}, run_id):
-            found.setdefault(container["Names"][0].removeprefix("/"), None)
+        yield container["Names"][0].removeprefix("/"), container.get("Labels") or {}
     try:
         volumes = api.volumes(filters={"label": LABEL_OWNER}).get("Volumes") or []
     except APIError as error:
         _LOG.warning("volumes can't be listed: %s", error)
         volumes = []
     for volume in volumes:
-        if _ours(volume.get("Labels") or {}, run_id):
-            found.setdefault(volume["Name"], None)
-    return found
+        yield volume["Name"], volume.get("Labels") or {}
 
 
 def _ours(labels: dict[str, str], run_id: str | None) -> bool:

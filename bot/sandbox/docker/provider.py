@@ -1,61 +1,54 @@
 """Templates -> sandboxes, each a hardened Docker container with a workspace of its own."""
 
-import logging
-import os
-import secrets
-from functools import cached_property, partial
-from pathlib import Path
-from typing import Literal
+from __future__ import annotations
 
-import docker
-from docker.errors import APIError, ImageNotFound
+import weakref
+from pathlib import Path
 
 from bot.errors import SandboxError
-from bot.sandbox.docker.engine import ENGINE_ERRORS
+from bot.sandbox.capacity import capacity
 from bot.sandbox.docker import leftovers
-from bot.sandbox.docker.box import Box, start
-from bot.sandbox.docker.container import HOME, Image, process_identity
-from bot.sandbox.docker.hostimage import host_image
-from bot.sandbox.docker.running import DockerSandbox
-from bot.sandbox.toolchain import host_toolchain
-from bot.sandbox.workspace.overlay import Workspace, identity, prepare
-from bot.types.sandbox import Template
+from bot.sandbox.docker.container import LABEL_RUN
+from bot.sandbox.docker.engine import ENGINE_ERRORS
+from bot.sandbox.docker.starting import unavailable
+from bot.sandbox.docker.workshop import PROVIDER, OnEgress, Workshop
+from bot.sandbox.folder import info_of, notes
+from bot.sandbox.living import LivingSandbox
+from bot.types.sandbox import SandboxInfo, SandboxState, Template
+from bot.types.task import Limits
 
-_LOG = logging.getLogger(__name__)
-_SECONDS = 120
-"""For one answer of the engine."""
-_START = "run `scripts/ensure-docker`, or see https://docs.docker.com/engine/install/"
+_STATES: dict[str, SandboxState] = {"running": "running", "paused": "paused"}
 
 
 class DockerProvider:
-    """A SandboxProvider over the engine that DOCKER_HOST names, or the local one; asked when first needed."""
+    """A SandboxProvider over the engine that DOCKER_HOST names, or the local one; asked when first needed.
 
-    def __init__(self, *, work: Path) -> None:
-        self._work = work.absolute()
-        self._kind: Literal["overlay", "copy"] = "overlay"
+    `cap` bounds how many sandboxes it says the machine bears. `on_egress` is told, in the proxy's thread, what
+    restricted sandboxes asked for: (sandbox's id, run, record).
+    """
 
-    def create(self, template: Template) -> DockerSandbox:
+    def __init__(self, *, work: Path, cap: int | None = None, on_egress: OnEgress | None = None) -> None:
+        self._workshop, self._cap = Workshop(work, on_egress), cap
+        weakref.finalize(self, self._workshop.close)  # also at the end of a process that forgot to close
+
+    def create(self, template: Template) -> LivingSandbox:
         """See the Protocol. Codes: `docker_unavailable`, `image_not_found`, `image_unusable`, `workspace_failed`."""
-        checkout = Path(template.checkout or "").absolute()
-        if not checkout.is_dir():
-            raise SandboxError("workspace_failed", f"there is no checkout at {checkout}", hint="check out first")
-        image = self._image(template.image)
-        try:
-            return self._create(template, checkout, image, self._kind)
-        except _OverlayRefused as refused:
-            _LOG.warning("sandbox: the engine mounts no overlay here, checkouts are copied instead: %s", refused)
-            self._kind = "copy"
-        return self._create(template, checkout, image, self._kind)
+        return self._workshop.make(template)
+
+    def warm(self, template: Template, count: int = 1) -> None:
+        """See the Protocol: namespaces for sandboxes without a network."""
+        if template.network.mode in ("none", "isolated") and template.runtime is None:
+            self._workshop.donors.want(count)
 
     def healthy(self) -> str | None:
         """See the Protocol."""
         try:
-            info = self._api.info()
-            self._work.mkdir(parents=True, exist_ok=True)
+            info = self._workshop.api.info()
+            self._workshop.work.mkdir(parents=True, exist_ok=True)
         except SandboxError as error:
             return str(error)
         except ENGINE_ERRORS as error:
-            return f"Docker does not work: {error}\n  hint: {_START}"
+            return str(unavailable(error))
         if info.get("OSType") != "linux":
             return f"Docker runs {info.get('OSType')} containers\n  hint: switch it to Linux containers"
         if not any("seccomp" in option for option in info.get("SecurityOptions") or ()):
@@ -65,94 +58,39 @@ class DockerProvider:
     def sweep(self, run_id: str | None = None) -> int:
         """See the Protocol. Raises SandboxError when the engine does not answer."""
         try:
-            found = leftovers.find(self._api, self._work, run_id)
+            found = leftovers.find(self._workshop.api, self._workshop.work, run_id)
         except ENGINE_ERRORS as error:
-            raise _unavailable(error) from error
-        return sum(self._remove(name, folder) for name, folder in found.items())
+            raise unavailable(error) from error
+        return sum(self._workshop.remove(name, folder) for name, folder in found.items())
 
-    @cached_property
-    def _api(self) -> docker.APIClient:
+    def list(self) -> tuple[SandboxInfo, ...]:
+        """See the Protocol."""
         try:
-            return docker.from_env(version="auto", timeout=_SECONDS).api
+            containers = self._workshop.api.containers(all=True, filters={"label": LABEL_RUN})
         except ENGINE_ERRORS as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
+        states = {each["Names"][0].removeprefix("/"): _STATES.get(each["State"], "stopped") for each in containers}
+        found = notes(self._workshop.work, PROVIDER)
+        return tuple(info_of(folder.name, note, states.get(folder.name, "stopped")) for folder, note in found)
 
-    def _host(self) -> Image:
-        """Asked each time: somebody may have pruned the engine's images meanwhile."""
-        toolchain = host_toolchain(os.environ)
-        return Image(host_image(self._api), toolchain.path, toolchain.mounts, toolchain.hidden)
-
-    @cached_property
-    def _cpus(self) -> int:
-        """Of the engine: it refuses to promise more than it has."""
-        return int(self._api.info()["NCPU"])
-
-    def _image(self, name: str) -> Image:
+    def get(self, sandbox_id: str) -> LivingSandbox | None:
+        """See the Protocol."""
+        known = [each for each in notes(self._workshop.work, PROVIDER) if each[0].name.startswith(sandbox_id)]
+        if len(known) != 1:
+            return None
         try:
-            if name == "host":
-                return self._host()
-            self._api.inspect_image(name)  # type: ignore[no-untyped-call]
-        except ImageNotFound as error:
-            raise SandboxError(
-                "image_not_found", f"there is no image {name!r} on this machine", hint=f"docker pull {name}"
-            ) from error
+            return LivingSandbox(self._workshop.found(*known[0]))
+        except ENGINE_ERRORS:
+            return None
+
+    def capacity(self, limits: Limits) -> int:
+        """See the Protocol."""
+        try:
+            info = self._workshop.api.info()
         except ENGINE_ERRORS as error:
-            raise _unavailable(error) from error
-        return Image(name)
+            raise unavailable(error) from error
+        return capacity(info["MemTotal"] >> 20, info["NCPU"], limits, self._cap)
 
-    def _create(
-        self, template: Template, checkout: Path, image: Image, kind: Literal["overlay", "copy"]
-    ) -> DockerSandbox:
-        name = f"sandpiper-{template.run_id}-{secrets.token_hex(4)}"
-        folder, owner = self._work / name, process_identity(os.getpid()) or ""
-        try:
-            self._work.mkdir(parents=True, exist_ok=True)
-            folder.mkdir(mode=0o700)
-            leftovers.write_owner(folder, template.run_id, owner)
-            workspace = prepare(folder, checkout, kind)
-            _write_identity(workspace)
-            box = Box(self._api, name, template, workspace, image)
-            start(box, owner=owner, engine_cpus=self._cpus)
-            return DockerSandbox(box, partial(self._remove, name, folder))
-        except BaseException as error:  # also an interrupt must leave nothing behind
-            self._remove(name, folder)
-            if isinstance(error, ENGINE_ERRORS):
-                raise _start_error(error) from error
-            raise
-
-    def _remove(self, name: str, folder: Path | None) -> bool:
-        return leftovers.remove(self._api, name, folder, self._host)
-
-
-class _OverlayRefused(Exception):
-    """The engine could not mount the workspace."""
-
-
-def _write_identity(workspace: Workspace) -> None:
-    etc = workspace.folder / "etc"
-    etc.mkdir()
-    for file, data in identity(workspace, HOME).items():
-        (etc / file).write_bytes(data)
-        (etc / file).chmod(0o644)
-
-
-def _unavailable(error: Exception) -> SandboxError:
-    if isinstance(error, APIError):
-        return SandboxError("docker_failed", f"the Docker engine refused: {error.explanation}", hint="see its log")
-    return SandboxError("docker_unavailable", f"no Docker engine answers: {error}", hint=_START)
-
-
-def _start_error(error: Exception) -> Exception:
-    """Why a container did not start, as an error of ours."""
-    text = str(error.explanation) if isinstance(error, APIError) else str(error)
-    if "failed to mount local volume" in text:
-        return _OverlayRefused(text)
-    if "bind source path does not exist" in text:
-        return SandboxError(
-            "docker_elsewhere",
-            f"the engine does not see this machine's files: {text}",
-            hint="run on the machine of the engine, or mount the work folder at the same path",
-        )
-    return SandboxError(
-        "sandbox_failed", f"the sandbox did not start: {text}", hint="see `docker info` and the engine's log"
-    )
+    def close(self) -> None:
+        """See the Protocol."""
+        self._workshop.close()
