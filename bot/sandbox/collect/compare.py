@@ -7,7 +7,6 @@ end. So: one component at a time from an open folder, nothing but regular files 
 import os
 import stat
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from bot.sandbox.collect.findings import Cut, Findings
@@ -106,7 +105,8 @@ class _Comparison:
         if not below_is_folder:
             self._deleted(lower, prefix, name, rules)  # a folder in place of a file
         left_out = rules.matches(path, is_folder=True)
-        if left_out and os.fsencode(path) not in self._folders:
+        tracked = self.workspace.tracked
+        if left_out and (tracked is None or not tracked.below(os.fsencode(path))):
             return
         with folder_in(upper, name) as above, folder_in(lower, name) as below:
             if above is None:
@@ -186,12 +186,3 @@ class _Comparison:
     def _is_submodule(self, path: str) -> bool:
         """Git tracks files and, of a folder, only a submodule's commit."""
         return self.workspace.tracked is not None and os.fsencode(path) in self.workspace.tracked
-
-    @cached_property
-    def _folders(self) -> frozenset[bytes]:
-        """Folders that hold something tracked."""
-        found: set[bytes] = set()
-        for path in self.workspace.tracked or ():
-            while (path := path.rpartition(b"/")[0]) and path not in found:
-                found.add(path)
-        return frozenset(found)

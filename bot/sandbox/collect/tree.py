@@ -7,10 +7,14 @@ import time
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_DEEP = 200
+"""Folders within folders that are counted; each is an open file meanwhile."""
+_SECONDS = 5.0
+_INODES = 1 << 40
 Mode = Literal["100644", "100755", "120000"]
 
 
@@ -104,23 +108,48 @@ def speakable(name: str) -> bool:
     return not any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in name)
 
 
+class Used(NamedTuple):
+    """What a tree takes, or may take, of a disk."""
+
+    size: int
+    """Bytes."""
+    inodes: int
+
+
 def used_bytes(path: Path, limit: int) -> int:
-    """Bytes on disk below a folder, counted up to `limit`. It may be in use: nothing is opened but folders."""
-    total, until = 0, time.monotonic() + 5
-    stack = [os.open(path, _FOLDER)]
+    """Bytes on disk below a folder, counted up to `limit`."""
+    return used(path, Used(limit, _INODES)).size
+
+
+def used(path: Path, limit: Used) -> Used:
+    """What lies below a folder, counted up to a limit. It may be in use: nothing is opened but folders.
+
+    A tree that is deeper, or takes longer to count, than any honest one counts as `limit`.
+    """
+    size, inodes, until = 0, 0, time.monotonic() + _SECONDS
+    opened = [(os.open(path, _FOLDER), [""])]  # folders from the outermost to the current one, with what is left there
     try:
-        while stack and total < limit and time.monotonic() < until:
-            current = stack.pop()
-            try:
-                with os.scandir(current) as entries:
-                    for entry in entries:
-                        status = status_in(current, entry.name)
-                        total += status.st_blocks * 512 if status else 0
-                        if status and stat.S_ISDIR(status.st_mode) and len(stack) < 500:
-                            stack += [each for each in (_open(current, entry.name, _FOLDER | os.O_NOFOLLOW),) if each]
-            finally:
-                os.close(current)
+        while opened:
+            folder, names = opened[-1]
+            if not names:
+                os.close(opened.pop()[0])
+                continue
+            name = names.pop()
+            inner = _open(folder, name, _FOLDER | os.O_NOFOLLOW) if name else os.dup(folder)
+            if inner is None:
+                continue
+            opened.append((inner, []))
+            with os.scandir(inner) as entries:
+                for entry in entries:
+                    status, inodes = status_in(inner, entry.name), inodes + 1
+                    size += status.st_blocks * 512 if status else 0
+                    if status and stat.S_ISDIR(status.st_mode):
+                        opened[-1][1].append(entry.name)
+                    if size >= limit.size or inodes >= limit.inodes:
+                        return Used(size, inodes)
+            if len(opened) > _DEEP or time.monotonic() > until:
+                return limit
     finally:
-        for left in stack:
-            os.close(left)
-    return total
+        for descriptor, _ in opened:
+            os.close(descriptor)
+    return Used(size, inodes)

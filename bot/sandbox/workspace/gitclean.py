@@ -9,12 +9,11 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from pathlib import Path
 
-from bot.sandbox.workspace.gitindex import git_folder
+from bot.sandbox.workspace.gitindex import Tracked, git_folder
 
 OBJECTS = "/git-objects"
 """Where object folders that lie outside of the checkout are mounted."""
@@ -33,10 +32,33 @@ _KEPT = {
     ),
 }
 _KEPT_INFO = {"exclude", "attributes", "sparse-checkout", "refs", "grafts"}
-_CREDENTIALS = (".netrc", "_netrc", ".git-credentials", ".pypirc", ".npmrc", ".env", ".env.local", "gha-creds-*.json")
-"""What people and workflow steps leave in a checkout; hidden unless git tracks it (then it is public anyway)."""
+_CREDENTIALS = re.compile(
+    r"\.netrc|_netrc|\.git-credentials|\.pypirc|\.npmrc|\.yarnrc\.yml|\.env|\.env\..*|\.dockercfg|\.vault-token|\.gitconfig"
+    r"|\.pgpass|\.my\.cnf|\.boto|\.s3cfg|\.terraformrc|gha-creds-.*\.json|id_(?:rsa|dsa|ecdsa|ed25519)(?:_sk)?",
+    re.DOTALL,
+)
+"""Files that people and workflow steps leave in a checkout; hidden unless git tracks them (then they are public)."""
+_BEGINNINGS = (".", "_", "gha-creds-", "id_")
+"""Of their names: most files have none of these."""
+_REPOSITORY = ("HEAD", "config", "objects", "refs")
+"""What a folder holds that is a repository by another name."""
+_IN_FOLDER = {
+    ".docker": ("config.json",),
+    "gh": ("hosts.yml", "config.yml"),
+    "git": ("credentials", "config"),
+    ".aws": ("credentials", "config"),
+    ".kube": ("config",),
+    ".cargo": ("credentials", "credentials.toml"),
+    ".gem": ("credentials",),
+    ".bundle": ("config",),
+    ".m2": ("settings.xml", "settings-security.xml"),
+    ".gradle": ("gradle.properties",),
+}
+"""Likewise, by the folder that they lie in."""
+_PRIVATE = frozenset((".ssh", ".gnupg", ".azure"))
+"""Folders whose every file is one."""
 _DEPTH = 4
-"""Folders below the checkout in which nested repositories are looked for: where workflows put a second checkout."""
+"""Slashes in the name of a submodule."""
 _SETTING = re.compile(
     r"^\s*(?:\[\s*(?P<section>[A-Za-z]+)\s*\]\s*)?(?:(?P<key>[A-Za-z]+)\s*=\s*(?P<value>[A-Za-z0-9]+)\s*)?$"
 )
@@ -56,12 +78,17 @@ class Cleaning:
     """Folders that have to exist."""
     hidden: list[str] = field(default_factory=list)
     """Paths that must not be seen."""
+    bare: list[str] = field(default_factory=list)
+    """Folders that are repositories by another name than `.git`."""
     objects: list[Path] = field(default_factory=list)
     """Object folders outside of the checkout; the n-th is mounted at OBJECTS/n."""
 
 
-def plan(checkout: Path, tracked: frozenset[bytes] | None) -> Cleaning:
-    """Look at a pristine checkout, change nothing."""
+def plan(checkout: Path, tracked: Callable[[], Tracked | None], *, pristine: bool = False) -> Cleaning:
+    """Look at a checkout, change nothing.
+
+    `pristine`: nothing but what git tracks lies in it, for sure. Without that every folder has to be looked through.
+    """
     cleaning = Cleaning()
     folder, entry = git_folder(checkout), checkout / ".git"
     if folder == entry:
@@ -70,24 +97,46 @@ def plan(checkout: Path, tracked: frozenset[bytes] | None) -> Cleaning:
         _worktree(cleaning, folder)
     elif entry.is_symlink() or entry.exists():
         cleaning.hidden.append(".git")
-    _search(cleaning, checkout, "", tracked or frozenset())
+    if not pristine:
+        suspects = list(_search(cleaning, checkout))
+        known = tracked() if suspects else None
+        cleaning.hidden += sorted(path for path in suspects if known is None or os.fsencode(path) not in known)
+        for path in sorted(cleaning.bare):
+            if known is None or os.fsencode(f"{path}/config") not in known:
+                _git(cleaning, checkout / path, path)
     return cleaning
 
 
-def _search(cleaning: Cleaning, folder: Path, prefix: str, tracked: frozenset[bytes]) -> None:
-    """Nested repositories and untracked credential files."""
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda each: each.name):
-            path = prefix + entry.name
-            if entry.name == ".git":
-                if prefix and entry.is_dir(follow_symlinks=False):
-                    _git(cleaning, Path(entry.path), path)
-            elif entry.is_dir(follow_symlinks=False):
-                if path.count("/") < _DEPTH and entry.name != "node_modules":
-                    with contextlib.suppress(PermissionError):
-                        _search(cleaning, Path(entry.path), path + "/", tracked)
-            elif any(fnmatch(entry.name, pattern) for pattern in _CREDENTIALS) and os.fsencode(path) not in tracked:
-                cleaning.hidden.append(path)
+def _search(cleaning: Cleaning, checkout: Path) -> Iterator[str]:
+    """Repositories below the checkout are cleaned; files that look like credentials are given back."""
+    folders = [""]
+    while folders:
+        prefix = folders.pop()
+        try:
+            entries = os.scandir(checkout / prefix)
+        except (PermissionError, FileNotFoundError):  # what we can't read, the sandbox's user can't either
+            continue
+        with entries:
+            yield from _look(cleaning, checkout, prefix, entries, folders)
+
+
+def _look(
+    cleaning: Cleaning, checkout: Path, prefix: str, entries: Iterator[os.DirEntry[str]], folders: list[str]
+) -> Iterator[str]:
+    here = prefix.rstrip("/").rpartition("/")[2]
+    inner, private, repository = _IN_FOLDER.get(here, ()), here in _PRIVATE, set(_REPOSITORY)
+    for entry in entries:
+        name = entry.name
+        if entry.is_dir(follow_symlinks=False):
+            if name != ".git":
+                folders.append(f"{prefix}{name}/")
+            elif prefix:
+                _git(cleaning, checkout / prefix / ".git", f"{prefix}.git")
+        elif private or name in inner or (name.startswith(_BEGINNINGS) and _CREDENTIALS.fullmatch(name)):
+            yield prefix + name
+        repository.discard(name)
+    if prefix and not repository:
+        cleaning.bare.append(prefix[:-1])
 
 
 def _git(cleaning: Cleaning, folder: Path, prefix: str) -> None:
@@ -181,10 +230,13 @@ def _config(file: Path) -> bytes:
 
 def clean_layer(cleaning: Cleaning, layer: Path, checkout: Path) -> None:
     """Make the overlay's layer that lies on top of the checkout: a whiteout for everything hidden."""
+    first: Path | None = None
     for path in cleaning.hidden:
         if not any(file.startswith(f"{path}/") for file in cleaning.files):
             (layer / path).parent.mkdir(parents=True, exist_ok=True)
-            _whiteout(layer / path, checkout / path)
+            if first is None or not _linked(first, layer / path):
+                _whiteout(layer / path, checkout / path)
+                first = layer / path
     _write(cleaning, layer)
 
 
@@ -207,6 +259,17 @@ def _write(cleaning: Cleaning, root: Path) -> None:
         (root / path).unlink(missing_ok=True)
         (root / path).write_bytes(data)
         (root / path).chmod(0o644)
+
+
+def _linked(whiteout: Path, path: Path) -> bool:
+    """One whiteout is as good as another, and a link is cheaper than a device."""
+    try:
+        if stat.S_ISCHR(whiteout.lstat().st_mode):
+            os.link(whiteout, path, follow_symlinks=False)
+            return True
+    except OSError:  # a file can't have that many names
+        pass
+    return False
 
 
 def _whiteout(path: Path, source: Path) -> None:

@@ -4,7 +4,10 @@ Source: gitformat-index(5), versions 2, 3 and 4. The file comes from a checkout 
 does not parse is an error, so that a damaged index is never taken for an empty one.
 """
 
+from bisect import bisect_left
+from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 _HEADER = 12
 _FIXED = 62
@@ -14,6 +17,34 @@ _EXTENDED = 0x4000
 
 class IndexFormatError(ValueError):
     """The bytes are not an index that we can read."""
+
+
+class Tracked(Protocol):
+    """What git tracks."""
+
+    def __contains__(self, path: bytes, /) -> bool:
+        """Whether git tracks a file (or a submodule) with this path."""
+
+    def below(self, folder: bytes) -> bool:
+        """Whether git tracks something in a folder, or in one below it."""
+
+
+class PathSet:
+    """Tracked, from all paths at once."""
+
+    def __init__(self, paths: frozenset[bytes]) -> None:
+        self._paths = paths
+
+    def __contains__(self, path: bytes) -> bool:
+        return path in self._paths
+
+    def below(self, folder: bytes) -> bool:
+        at = bisect_left(self._sorted, folder + b"/")
+        return at < len(self._sorted) and self._sorted[at].startswith(folder + b"/")
+
+    @cached_property
+    def _sorted(self) -> list[bytes]:
+        return sorted(self._paths)
 
 
 def tracked_paths(data: bytes) -> frozenset[bytes]:
