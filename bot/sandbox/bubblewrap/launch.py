@@ -1,0 +1,161 @@
+"""The shape of a sandbox -> its processes, as far as one can tell from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import select
+import subprocess
+import time
+from dataclasses import dataclass
+
+from bot.errors import SandboxError
+from bot.sandbox.bubblewrap import processes
+from bot.sandbox.bubblewrap.arguments import NO_GROUP, NO_OVERLAY, Files, Shape, inner_arguments, launch_arguments
+from bot.sandbox.bubblewrap.arguments import outer_arguments as outer
+from bot.sandbox.bubblewrap.keeper import Keeper
+from bot.sandbox.bubblewrap.seccomp import MACHINES, program
+from bot.sandbox.folder import process_identity
+
+_SECONDS = 30.0
+"""In which bubblewrap has to be through."""
+_CHILD = re.compile(rb'"child-pid"\s*:\s*(\d+)')
+_APPARMOR = (
+    "allow user namespaces: `sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, or an AppArmor profile"
+    " for /usr/bin/bwrap that has `userns`"
+)
+
+
+class OverlayRefused(Exception):
+    """The kernel mounts no overlay for us."""
+
+
+class GroupRefused(Exception):
+    """A control group of ours may not be joined."""
+
+
+@dataclass
+class Processes:
+    """One start of a sandbox."""
+
+    outer: str
+    """Identity of the process that we started; everything ends with it."""
+    init: str
+    """Identity of the first process inside; nothing inside outlives it."""
+    started: subprocess.Popen[bytes] | None = None
+    """The former, where it was this process that started it."""
+
+    def running(self) -> bool:
+        if self.started is not None:
+            self.started.poll()
+        return processes.alive(self.init)
+
+    def end(self) -> bool:
+        """Kill all; True when all are dead."""
+        dead = processes.kill(self.init) and processes.kill(self.outer)
+        if self.started is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.started.wait(1)
+        return dead
+
+    def settled(self) -> None:
+        """It runs: what it says from now on is for nobody."""
+        if self.started is not None and self.started.stderr is not None:
+            self.started.stderr.close()
+
+    def last_words(self) -> str:
+        """End it, and return what it said before."""
+        self.end()
+        return _said(self.started) if self.started is not None else ""
+
+
+def launch(keeper: Keeper, shape: Shape, *, seconds: int | None = None) -> Processes:
+    """Start it; with `seconds`, it outlives us for so long. Raises OverlayRefused, GroupRefused, SandboxError."""
+    machine = MACHINES.get(platform.machine())
+    if machine is None:
+        raise SandboxError(
+            "machine_unsupported", f"no filter of system calls for {platform.machine()}", hint="use docker"
+        )
+    files: list[int] = []
+    reading, writing = os.pipe()
+    try:
+        files.append(writing)
+        files.append(seccomp := _memory(program(machine)))
+        files.append(first := _memory(_words(outer(shape)) if shape.root else b""))
+        files.append(second := _memory(_words(inner_arguments(shape, seccomp, writing))))
+        argv = launch_arguments(shape, Files(first, second))
+        if seconds is not None:
+            argv = ("timeout", "--signal=KILL", str(seconds), *argv)
+        try:
+            started = keeper.start(argv, pass_fds=files)
+        except FileNotFoundError as error:
+            raise SandboxError("bubblewrap_unavailable", f"{error.filename} is missing", hint=_install()) from error
+        finally:
+            for file in files:
+                os.close(file)
+        return _await(started, reading)
+    finally:
+        os.close(reading)
+
+
+def _await(started: subprocess.Popen[bytes], reading: int) -> Processes:
+    identity = process_identity(started.pid) or ""
+    said, until = b"", time.monotonic() + _SECONDS
+    while not said.rstrip().endswith(b"}") and (left := until - time.monotonic()) > 0:
+        if select.select([reading], [], [], left)[0]:
+            data = os.read(reading, 4096)
+            said += data
+            if not data:
+                break
+    child = _CHILD.search(said)
+    found = Processes(identity, (process_identity(int(child[1])) or "") if child else "", started)
+    if not found.init:
+        raise failure(found)
+    return found
+
+
+def failure(found: Processes) -> Exception:
+    """End what did not start, and say why."""
+    text = found.last_words()
+    code = found.started.returncode if found.started else None
+    if code == NO_OVERLAY:
+        return OverlayRefused(text)
+    if code == NO_GROUP:
+        return GroupRefused(text)
+    missing = re.search(r"(bwrap|setpriv|unshare|mount): (?:command )?not found", text)
+    if missing or "failed to execute" in text:
+        return SandboxError("bubblewrap_unavailable", f"a program is missing: {text}", hint=_install())
+    hint = "see the message; `sandpiper sandbox doctor` tries each part"
+    if re.search(r"(?i)operation not permitted|permission denied|uid map|no permissions|namespace", text):
+        hint = _APPARMOR
+    elif "Unknown option" in text:
+        hint = "use bubblewrap 0.7 or newer"
+    return SandboxError("sandbox_failed", f"bubblewrap did not start: {text or 'it said nothing'}", hint=hint)
+
+
+def _said(started: subprocess.Popen[bytes]) -> str:
+    if started.stderr is None or started.stderr.closed:
+        return ""
+    with started.stderr as stream:
+        os.set_blocking(stream.fileno(), False)
+        return (stream.read(4096) or b"").decode("utf-8", "replace").strip()
+
+
+def _install() -> str:
+    return "install it: `apt-get install bubblewrap util-linux`, or use docker"
+
+
+def _words(arguments: tuple[str, ...]) -> bytes:
+    return b"".join(os.fsencode(each) + b"\0" for each in arguments)
+
+
+def _memory(data: bytes) -> int:
+    """An open file that holds the data, for a child to read."""
+    file = os.memfd_create("sandpiper", os.MFD_CLOEXEC)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+    os.lseek(file, 0, os.SEEK_SET)
+    return file

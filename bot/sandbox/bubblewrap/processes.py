@@ -1,0 +1,96 @@
+"""Identities of processes -> signals to exactly those processes, never to a later one with the same number.
+
+A signal goes through a file that stands for the process (pidfd_open(2)), opened before the identity is looked at.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import time
+from pathlib import Path
+
+from bot.sandbox.folder import process_identity
+
+_ROUNDS = 20
+
+
+def pid_of(identity: str) -> int:
+    """The number in an identity, 0 if there is none."""
+    fields = identity.split(":")
+    return int(fields[2]) if len(fields) == 4 and fields[2].isdigit() else 0
+
+
+def alive(identity: str) -> bool:
+    """Whether that very process runs."""
+    return bool(identity) and process_identity(pid_of(identity)) == identity
+
+
+def kill(identity: str, seconds: float = 10.0) -> bool:
+    """SIGKILL; True when it is dead, or a zombie that somebody else has to bury."""
+    if not alive(identity):
+        return True
+    try:
+        file = os.pidfd_open(pid_of(identity))
+    except ProcessLookupError:
+        return True
+    try:
+        if not alive(identity):
+            return True
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(file, signal.SIGKILL)
+        poll = select.poll()
+        poll.register(file, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+    except PermissionError:
+        return False
+    finally:
+        os.close(file)
+
+
+def descendants(pid: int) -> set[int]:
+    """All processes below one. In a PID namespace, below the first: all of it, daemons too."""
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - thousands of names
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                parent = int(Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry))
+    found: set[int] = set()
+    fresh = [pid]
+    while fresh:
+        fresh = [child for each in fresh for child in children.get(each, []) if child not in found]
+        found.update(fresh)
+    return found
+
+
+def halt(init: str, halted: bool) -> None:
+    """Stop everything below the first process of a namespace, or let it go on. Raises OSError when it goes on."""
+    pid = pid_of(init)
+    if not alive(init):
+        return
+    for _ in range(_ROUNDS):  # those that run meanwhile start others
+        everyone = {pid, *descendants(pid)}
+        for each in everyone:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGSTOP if halted else signal.SIGCONT)
+        if not halted or all(_stopped(each) for each in {pid, *descendants(pid)}):
+            return
+        time.sleep(0.005)
+    raise OSError("its processes multiply faster than they can be stopped")
+
+
+def halted(init: str) -> bool:
+    """Whether the first process of a namespace is stopped."""
+    return alive(init) and _state(pid_of(init)) == "T"
+
+
+def _stopped(pid: int) -> bool:
+    return _state(pid) in "TtZX"
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
