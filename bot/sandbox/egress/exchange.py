@@ -6,10 +6,11 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import h11
 
@@ -24,18 +25,20 @@ from bot.types.network import EgressRecord, Network
 
 _LOG = logging.getLogger(__name__)
 
-ANSWERS: dict[str, tuple[int, str]] = {
-    "host_not_allowed": (403, "this host is not on the allow-list"),
-    "port_not_allowed": (403, "this port of the host is not on the allow-list"),
-    "address_literal": (403, "addresses are refused, use a name that is on the allow-list"),
-    "private_address": (403, "the name leads to an address that is not public"),
-    "plain_http": (403, "only https is allowed for this host"),
-    "request_budget": (429, "the run has used up its requests"),
-    "byte_budget": (429, "the run has used up its bytes"),
-    "bad_request": (400, "this is no request that a proxy can pass on"),
-    "unresolved": (502, "the name has no address"),
-    "unreachable": (502, "the host did not answer, or not in HTTP"),
-}
+_ANSWERS: Mapping[str, tuple[int, str]] = MappingProxyType(
+    {
+        "host_not_allowed": (403, "this host is not on the allow-list"),
+        "port_not_allowed": (403, "this port of the host is not on the allow-list"),
+        "address_literal": (403, "addresses are refused, use a name that is on the allow-list"),
+        "private_address": (403, "the name leads to an address that is not public"),
+        "plain_http": (403, "only https is allowed for this host"),
+        "request_budget": (429, "the run has used up its requests"),
+        "byte_budget": (429, "the run has used up its bytes"),
+        "bad_request": (400, "this is no request that a proxy can pass on"),
+        "unresolved": (502, "the name has no address"),
+        "unreachable": (502, "the host did not answer, or not in HTTP"),
+    }
+)
 """Code of a denial -> status and text for the client."""
 _QUIET_AFTER = 100
 """Requests beyond the budget that are still recorded: a loop must not grow the audit for ever."""
@@ -81,20 +84,23 @@ async def _exchange(client: Talk, desk: Desk, wait: float) -> bool:
     except OSError:
         return False
     case = _Case(Flow(desk.budget, desk.clocks.idle))
+    refusal = ""
     try:
         await _attend(client, desk, case)
         return client.state.our_state is h11.DONE and client.state.their_state is h11.DONE
     except RefusedError as refused:
-        case.code, case.address = refused.code, refused.address or case.address
+        refusal = case.code = refused.code
+        case.address = refused.address or case.address
         if case.judged is None:
             case.judged = Judgement("denied", refused.code, "", "", 0)
             desk.budget.request()
-        await _answer(client, refused.code)
     except OSError:
         # One of the two sides hung up or fell silent: the record says how far it came.
         pass
     finally:
         _note(case, desk)
+    if refusal:
+        await _answer(client, refusal)
     return False
 
 
@@ -155,9 +161,9 @@ async def _tunnel(client: Talk, upstream: socket.socket, judged: Judgement, desk
 async def _answer(client: Talk, code: str) -> None:
     """Tell the client why, if it still waits for an answer, and let it finish what it is sending: a connection closed
     with bytes unread would take the answer away with it."""
-    if client.state.our_state not in (h11.IDLE, h11.SEND_RESPONSE) or code not in ANSWERS:
+    if client.state.our_state not in (h11.IDLE, h11.SEND_RESPONSE) or code not in _ANSWERS:
         return
-    status, text = ANSWERS[code]
+    status, text = _ANSWERS[code]
     body = f"{code}: {text}\n".encode()
     headers = [("content-type", "text/plain"), ("content-length", str(len(body))), ("connection", "close")]
     with suppress(OSError, RefusedError):

@@ -106,6 +106,11 @@ def host_name(text: str) -> str | None:
     return name
 
 
+def harmless(text: str) -> str:
+    """Return at most 255 characters of `text`, without any that a log, a terminal, YAML or a job's parser acts on."""
+    return _SHOWN.sub("?", text[:255])
+
+
 def _code(asked: _Target, allow: Iterable[str]) -> str:
     near = [rule for rule in _rules(allow) if _covers(rule.name, asked.host)]
     fitting = [rule for rule in near if rule.plain == asked.plain]
@@ -176,11 +181,11 @@ def _cut_port(text: str) -> tuple[str, str | None]:
 
 
 def _shown(method: str, target: str) -> tuple[str, int]:
-    """Return what was asked for as harmless text: no character that a log, a terminal or a job's parser acts on."""
+    """Return what was asked for as harmless text."""
     text = target if method == "CONNECT" else _split(target[7:])[0] if target[:7].lower() == "http://" else target
     # Nothing before an @ is kept: that is where passwords stand.
     host, port = _cut_port(text.rpartition("@")[2][:400])
     number = int(port) if port and _PORT.fullmatch(port) and int(port) <= 65_535 else 0
     if ":" in host and _SHOWN_ADDRESS.fullmatch(host):
         return f"[{host.strip('[]')}]"[:255], number
-    return _SHOWN.sub("?", host)[:255], number
+    return harmless(host), number

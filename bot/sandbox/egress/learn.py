@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bot.sandbox.egress.judge import host_name
+from bot.sandbox.egress.judge import harmless, host_name
 from bot.types.network import EgressRecord
 
 _SIBLINGS, _PARENT_LABELS = 3, 3
@@ -32,14 +32,14 @@ def propose(records: Iterable[EgressRecord]) -> Proposal:
     private: set[str] = set()
     denied: set[tuple[str, str]] = set()
     for record in records:
-        asked = _Asked(record.host, record.port, record.method != "CONNECT")
+        asked = _Asked(harmless(record.host), record.port, record.method != "CONNECT")
         if record.verdict != "denied" or record.code == "byte_budget":
             if host_name(record.host) == record.host and record.port:
                 allow.add(asked)
         elif record.code == "private_address":
             private.add(asked.pattern())
         elif record.host:
-            denied.add((asked.pattern(), record.code))
+            denied.add((asked.pattern(), harmless(record.code)))
     return Proposal(tuple(sorted(_widened(allow))), tuple(sorted(private)), tuple(sorted(denied)))
 
 
