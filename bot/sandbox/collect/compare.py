@@ -46,7 +46,7 @@ def collect(workspace: Workspace, limits: Limits, blobs: Path) -> Changes:
     with root_folder(workspace.changed) as upper, root_folder(workspace.checkout) as lower:
         try:
             rules = Ignore().inside("", lower, left_out=False)
-            _Comparison(workspace, found).walk(upper, lower, "", rules, whole=workspace.kind == "copy")
+            _Comparison(workspace, found).walk(upper, lower, "", rules, whole=workspace.kind != "overlay")
         except Cut as cut:
             found.skip("stopped", str(cut), complete=False)
     return found.changes()
@@ -98,7 +98,7 @@ class _Comparison:
 
     def _folder(self, upper: int, lower: int | None, prefix: str, name: str, rules: Ignore, whole: bool) -> None:
         path, below_is_folder = prefix + name, is_folder(lower, name)
-        if self._is_submodule(path) and below_is_folder:
+        if below_is_folder and self._is_submodule(path):
             if not whole:
                 self.found.skip(path, "submodule")
             return

@@ -67,13 +67,13 @@ class Findings:
         self._entries += 1
         if self._entries > _ENTRIES:
             raise Cut(f"more than {_ENTRIES} files and folders")
-        self._check_time()
+        self.check_time()
 
     def chunks(self, file: int) -> Iterator[bytes]:
         """All bytes of an open file. Raises Cut."""
         os.lseek(file, 0, os.SEEK_SET)
         while chunk := os.read(file, _CHUNK):
-            self._check_time()
+            self.check_time()
             yield chunk
 
     def keep(self, chunks: Iterable[bytes], mode: Mode) -> Blob:
@@ -92,6 +92,7 @@ class Findings:
             raise
         return Blob(digest=digest.hexdigest(), size=size, mode=mode)
 
-    def _check_time(self) -> None:
+    def check_time(self) -> None:
+        """Raises Cut when collecting takes too long."""
         if time.monotonic() > self._until:
             raise Cut(f"collecting took longer than {_SECONDS:.0f} s")

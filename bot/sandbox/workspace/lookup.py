@@ -73,6 +73,7 @@ class IndexFile:
         if header[:4] != b"DIRC" or int.from_bytes(header[4:8], "big") not in (2, 3):
             raise IndexFormatError("not an index of version 2 or 3")
         self._known: dict[bytes, bytes | None] = {}
+        self._probed: dict[tuple[int, int], _Entry | None] = {}
         self._whole: PathSet | None = None
         self._common = b""
         self._layout()
@@ -152,7 +153,7 @@ class IndexFile:
         low, high, path = _HEADER, self._end, b""
         while high - low > _NEAR:
             middle = (low + high) // 2
-            entry = self._next(middle, high)
+            entry = self._probe(middle, high)
             low, high = (entry.start, high) if entry and entry.path < target else (low, middle)
         while low < self._end:
             entry = self._entry(low)
@@ -162,6 +163,12 @@ class IndexFile:
                 return entry.path
             low, path = entry.end, entry.path
         return None
+
+    def _probe(self, position: int, until: int) -> _Entry | None:
+        """Every search begins with the same halves."""
+        if (position, until) not in self._probed:
+            self._probed[position, until] = self._next(position, until)
+        return self._probed[position, until]
 
     def _next(self, position: int, until: int) -> _Entry | None:
         """The first entry from here on that begins before `until`. One that is unlike the first may be passed over."""

@@ -1,0 +1,132 @@
+"""A tar stream of a dead sandbox's workspace -> its files in a folder of ours, as data, and then Changes.
+
+For engines that do not see this machine's files. Bounded by bytes, entries, depth and time; each entry is reached one
+component at a time through folders that were made here. A symlink becomes a symlink that nothing follows, and what is
+neither file, folder nor symlink a FIFO that nothing opens: they are told apart by `collect`, which takes neither.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from bot.sandbox.collect.compare import collect
+from bot.sandbox.collect.findings import Cut, Findings
+from bot.sandbox.collect.stream import Entry, TarStream
+from bot.sandbox.workspace.overlay import Workspace
+from bot.types.sandbox import Changes
+from bot.types.task import Limits
+
+_MIB = 1 << 20
+_OVERHEAD = 64 * _MIB
+"""Bytes of headers for as many entries as are looked at, roughly."""
+_DEPTH = 64
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def collect_archive(workspace: Workspace, limits: Limits, blobs: Path, chunks: Iterable[bytes]) -> Changes:
+    """What differs from the checkout, by an archive of the whole workspace whose names begin with its last part.
+
+    That is what Docker's archive call gives for it. The sandbox must be dead.
+    """
+    workspace.changed.mkdir(mode=0o700)
+    found = Findings(limits, blobs)
+    try:
+        unpack(chunks, workspace.changed, found, prefix=workspace.root.rpartition("/")[2])
+    except Cut as cut:
+        found.skip("stopped", str(cut), complete=False)
+        return found.changes()  # what is missing was not deleted: without the rest nothing can be said
+    return collect(workspace, limits, blobs)
+
+
+def unpack(chunks: Iterable[bytes], into: Path, found: Findings, *, prefix: str = "") -> None:
+    """Into an empty folder of ours; `prefix` is what all names begin with. Raises Cut."""
+    limit = found.limits.disk_mb * _MIB
+    stream = TarStream(iter(chunks), limit + _OVERHEAD)
+    root = os.open(into, _FOLDER)
+    try:
+        for entry in stream.entries():
+            found.count()
+            parts = _parts(entry.name, prefix)
+            if parts and parts[0] != ".git":  # of which nothing is ever taken
+                _put(root, parts, entry, stream, found, prefix)
+    except OSError as error:  # a name that is too long, or twice
+        raise Cut(f"the archive can't be unpacked: {error.strerror}") from error
+    finally:
+        os.close(root)
+
+
+def _parts(name: bytes, prefix: str) -> list[str]:
+    """Of a path below the workspace; empty for the workspace itself. Raises Cut for one that leads elsewhere."""
+    if name.startswith(b"/") or b"\0" in name:
+        raise Cut(f"the archive has a name that is not relative: {name[:100]!a}")
+    parts = [part for part in os.fsdecode(name).split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise Cut(f"the archive has a name that leads out: {name[:100]!a}")
+    if len(parts) > _DEPTH:
+        raise Cut(f"the archive has a folder that is too deep: {name[:100]!a}")
+    if prefix and parts:
+        if parts[0] != prefix:
+            raise Cut(f"the archive has a name from elsewhere: {name[:100]!a}")
+        del parts[0]
+    return parts
+
+
+def _put(root: int, parts: list[str], entry: Entry, stream: TarStream, found: Findings, prefix: str) -> None:
+    name = parts[-1]
+    with _folder(root, parts[:-1]) as parent:
+        if entry.kind == "folder":
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, 0o700, dir_fd=parent)
+        elif entry.kind == "symlink":
+            os.symlink(entry.target or b"?", name, dir_fd=parent)
+        elif entry.kind == "link":
+            _link(root, _parts(entry.target, prefix), parent, name)
+        elif entry.kind == "file":
+            _file(parent, name, entry, stream, found)
+        else:
+            os.mkfifo(name, 0o600, dir_fd=parent)
+
+
+def _link(root: int, target: list[str], parent: int, name: str) -> None:
+    """Another name of a file that was unpacked before; of nothing else."""
+    if not target or target[0] == ".git":
+        os.mkfifo(name, 0o600, dir_fd=parent)  # git's own file by another name
+        return
+    with _folder(root, target[:-1]) as folder:
+        if not stat.S_ISREG(os.stat(target[-1], dir_fd=folder, follow_symlinks=False).st_mode):
+            raise Cut("the archive has a link to something that is no file")
+        os.link(target[-1], name, src_dir_fd=folder, dst_dir_fd=parent, follow_symlinks=False)
+
+
+@contextlib.contextmanager
+def _folder(root: int, parts: list[str]) -> Iterator[int]:
+    """The folder of that path; what the archive has not told of is made. A link in between is an error."""
+    current = os.dup(root)
+    try:
+        for part in parts:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(part, 0o700, dir_fd=current)
+            inner = os.open(part, _FOLDER, dir_fd=current)
+            os.close(current)
+            current = inner
+        yield current
+    finally:
+        os.close(current)
+
+
+def _file(parent: int, name: str, entry: Entry, stream: TarStream, found: Findings) -> None:
+    """With holes where it is all zeros, so that a promise of much costs little."""
+    file = os.open(name, _NEW, 0o755 if entry.mode & 0o100 else 0o644, dir_fd=parent)
+    try:
+        for data in stream.body():
+            found.check_time()
+            if data.count(0) == len(data):
+                os.lseek(file, len(data), os.SEEK_CUR)
+            else:
+                os.write(file, data)
+        os.ftruncate(file, entry.size)
+    finally:
+        os.close(file)
