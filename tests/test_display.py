@@ -21,7 +21,7 @@ from rich.console import Console
 from bot.cli.output import print_json, say
 from bot.telemetry.display import live_observer, plain_observer, shortened, watched_by
 from bot.telemetry.lines import clean, inert
-from bot.telemetry.log import one_line, start_logging
+from bot.telemetry.log import LoggedNews, one_line, start_logging
 from bot.telemetry.view import readable, show_run
 from bot.types.decision import Ignore
 from bot.types.event import Actor, Event, Other, Repository
@@ -227,6 +227,52 @@ def test_one_watcher_does_not_disturb_another_and_none_sees_a_secret() -> None:
     watch.notify(Progress(stage="work", text="using correct-horse-battery", detail="correct-horse-battery"))
     assert "correct-horse" not in stream.getvalue()
     assert "using ***" in stream.getvalue()
+
+
+def test_facts_lose_their_secrets_too_and_keep_their_kinds() -> None:
+    heard: list[Progress] = []
+
+    class Ear:
+        def notify(self, progress: Progress) -> None:
+            heard.append(progress)
+
+    facts = {"argv": "curl correct-horse-battery", "ok": True, "exit_code": 0, "seconds": 0.5}
+    news = Progress(stage="audit", text="x", facts=facts)
+    watched_by(Ear(), secrets=("correct-horse-battery",)).notify(news)
+    watched_by(Ear()).notify(news)
+    assert dict(heard[0].facts) == {**facts, "argv": "curl ***"}
+    assert heard[0].facts["ok"] is True
+    assert heard[1] is news
+
+
+def test_people_do_not_see_what_is_for_machines() -> None:
+    stream, screen = io.StringIO(), io.StringIO()
+    step = Progress(stage="audit", text="command_start make", facts={"event": "command_start"})
+    plain_observer(stream).notify(step)
+    with live_observer(Console(file=screen, force_terminal=True)) as live:
+        live.notify(Progress(stage="work", text="make"))
+        live.notify(step)
+    assert stream.getvalue() == ""
+    assert "command_start" not in screen.getvalue()
+
+
+def test_the_log_carries_what_is_for_machines() -> None:
+    stream = io.StringIO()
+    logger = logging.getLogger("bot")
+    before = (list(logger.handlers), logger.level)
+    step = Progress(stage="audit", text="command_start make", facts={"event": "command_start", "argv": "a ##[x]"})
+    alert = Progress(stage="sandbox", text="suspicious", facts={"event": "alert", "severity": "high"})
+    try:
+        for level in ("WARNING", "DEBUG"):
+            start_logging(lambda: stream, level=level)
+            for news in (step, alert, Progress(stage="work", text="make")):
+                LoggedNews().notify(news)
+    finally:
+        logger.handlers, logger.level = before
+    records = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [each["message"] for each in records] == ["suspicious", "command_start make", "suspicious"]
+    assert records[1]["facts"] == {"event": "command_start", "argv": "a ##[x]"}
+    assert not any(obeyed(line) for line in runner_lines(stream.getvalue()))
 
 
 def test_the_page_at_the_end_shows_comment_diff_branch_and_files(tmp_path: Path) -> None:

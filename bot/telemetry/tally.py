@@ -7,6 +7,7 @@ import time
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Mapping
+from datetime import datetime
 from types import MappingProxyType
 
 Facts = Mapping[str, str | int | float | bool]
@@ -147,7 +148,7 @@ class Tally:
         if event == "sandbox_stats":
             figures.update({name: float(facts[fact]) for fact, name in _SAMPLED.items() if fact in facts})
         else:
-            figures["sandbox_last_activity_timestamp"] = time.time()
+            figures["sandbox_last_activity_timestamp"] = _seconds(str(facts.get("at", "")))
         if len(self.sandboxes) > SANDBOXES:
             self.active.discard(self.sandboxes.popitem(last=False)[0])
 
@@ -165,3 +166,11 @@ class Tally:
         if values not in counts and len(counts) >= SERIES:
             values = ("other",) * len(values)
         counts[values] = counts.get(values, 0.0) + amount
+
+
+def _seconds(at: str) -> float:
+    """An ISO time in seconds since 1970; now, where there is none."""
+    try:
+        return datetime.fromisoformat(at).timestamp()
+    except ValueError:
+        return time.time()
