@@ -16,6 +16,7 @@ from bot.redaction import redact_data
 from bot.stop import watch_for_stop
 from bot.store.artifacts import write_artifacts
 from bot.store.diff import with_counts
+from bot.types.network import Network
 from bot.types.result import Outcome, RunResult
 from bot.types.run import Run
 from bot.types.sandbox import Changes, Template
@@ -36,9 +37,10 @@ def execute(run: Run, spec: RunSpec, deps: Deps) -> RunResult:
             raise CancelledError("cancelled", "a person stopped the run")
         tell(deps, "collect", "reading what changed")
         changes = with_counts(sandbox.collect(blobs), blobs)
+        record = sandbox.record
     outcome, changes, held = _cleaned(spec, outcome, changes, blobs, deps)
     result = _result(outcome, changes, held, time.monotonic() - started)
-    result = result.changed(artifacts=write_artifacts(folder, spec, result, outcome, deps.secrets))
+    result = result.changed(sandbox=record, artifacts=write_artifacts(folder, spec, result, outcome, deps.secrets))
     if held:  # nobody commits these bytes, and they may be what must not be kept
         shutil.rmtree(blobs, ignore_errors=True)
     return result
@@ -49,21 +51,36 @@ def _sandbox(spec: RunSpec, folder: Path, deps: Deps) -> Iterator[Sandbox]:
     """A sandbox over the pinned checkout, gone when the block is left, however it is left."""
     for leftovers in (spec.run_id, None):  # this run's, and those of processes that died
         deps.sandboxes.sweep(leftovers)
+    own = folder / "checkout"
     tell(deps, "checkout", f"{spec.revision.ref} at {spec.revision.sha[:12]}")
     try:
-        checkout = deps.checkouts.prepare(spec, folder / "checkout")
-        template = Template(
-            image=spec.task.image or deps.settings.image,
-            run_id=spec.run_id,
-            checkout=str(checkout),
-            env=spec.task.env,
-            limits=spec.task.limits,
-        )
-        tell(deps, "sandbox", f"starting a container from {template.image!r}: no network, no secrets")
+        deps.sandboxes.warm(_template(spec, deps))  # what can be made ahead is made while the checkout is fetched
+        checkout = deps.checkouts.prepare(spec, own)
+        template = _template(spec, deps).changed(checkout=str(checkout), pristine=own in checkout.parents)
+        tell(deps, "sandbox", f"starting a container from {template.image!r}: {_reach(template)}, no secrets")
         with contextlib.closing(deps.sandboxes.create(template)) as sandbox:
             yield sandbox
     finally:
-        shutil.rmtree(folder / "checkout", ignore_errors=True)
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _template(spec: RunSpec, deps: Deps) -> Template:
+    """What the sandbox is made from, but for the checkout. Code from a fork has no network whatever the task says."""
+    trusted = spec.trust == "writer"
+    hosts = spec.task.hosts if trusted else ()
+    return Template(
+        image=spec.task.image or deps.settings.image,
+        run_id=spec.run_id,
+        env=spec.task.env,
+        limits=spec.task.limits,
+        network=Network(mode="restricted", allow=hosts) if hosts else Network(),
+        runtime=deps.settings.oci_runtime,
+        trusted=trusted,
+    )
+
+
+def _reach(template: Template) -> str:
+    return f"network to {', '.join(template.network.allow)} only" if template.network.allow else "no network"
 
 
 def _cleaned(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 
@@ -48,6 +48,14 @@ class Settings(Value):
     """Image of sandboxes for tasks that name none."""
     images: tuple[str, ...] = ()
     """Further images that a repository's policy may choose; `*` for any."""
+    pull: Literal["never", "missing"] = "never"
+    """Whether images that are not on the machine are pulled."""
+    oci_runtime: str | None = None
+    """The engine's runtime for sandboxes, such as `runsc` (gVisor); the engine's default if None."""
+    hosts: tuple[str, ...] = ()
+    """Hosts that a repository's policy may open to its sandboxes: `name`, `*.name` for all below it, `*` for any."""
+    caches: bool = True
+    """Whether sandboxes share what package managers downloaded; only runs that a writer started may add to it."""
     runtimes: tuple[str, ...] = ("builtin", "command", "triage")
     """Runtimes that a repository's policy may choose."""
     trusted_bots: tuple[int, ...] = ()
@@ -60,6 +68,8 @@ class Settings(Value):
     """Ceiling for the price of a run, in US dollars."""
     max_memory_mb: int = Field(default=8192, ge=64)
     """Ceiling for a sandbox's memory, in MiB."""
+    max_disk_mb: int = Field(default=16_384, ge=16)
+    """Ceiling for what a sandbox may write into its workspace, in MiB."""
     state: Path = Path(".sandpiper")
     """Folder for runs and their artifacts."""
     dry_run: bool = False
@@ -69,7 +79,7 @@ class Settings(Value):
     metrics_file: Path | None = None
     """File for Prometheus' text format, replaced as sandboxes come and go; needs the extra `metrics`."""
 
-    @field_validator("models", "images", "runtimes", "trusted_bots", mode="before")
+    @field_validator("models", "images", "hosts", "runtimes", "trusted_bots", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         """Variables and Action inputs are text: a list is words between commas or spaces."""

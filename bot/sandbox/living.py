@@ -17,15 +17,17 @@ from bot.errors import SandboxError, SandboxExpired, TaskError
 from bot.protocols import Cancelled, OnOutput
 from bot.sandbox.channel.command import Channel, ChannelDown, Command, Raw
 from bot.sandbox.collect.compare import collect
-from bot.sandbox.collect.tree import used_bytes
+from bot.sandbox.collect.tree import Used
 from bot.sandbox.counters import Counts, Meter
 from bot.sandbox.files import Files, checked
 from bot.sandbox.folder import now
+from bot.sandbox.workspace.disk import written
 from bot.sandbox.workspace.overlay import Workspace
 from bot.types.sandbox import Changes, ExecRequest, ExecResult, SandboxRecord, SandboxStats, Template
 from bot.types.value import Ending
 
 _MIB = 1 << 20
+_ALL = Used(1 << 50, 1 << 40)
 _FILE_SECONDS = 60.0
 _HEALTH_SECONDS = 5.0
 _CLEAR_SECONDS = 3.0
@@ -129,7 +131,7 @@ class _Vitals:
             cpu_seconds=usage.cpu_seconds,
             cpu_percent=percent,
             pids=usage.pids,
-            disk_mb=_mib(used_bytes(facts.workspace.changed, 1 << 50)),
+            disk_mb=_mib(written(facts.workspace, _ALL).size),
             received_mb=0.0 if facts.record.network == "none" else None,
             sent_mb=0.0 if facts.record.network == "none" else None,
         )

@@ -9,7 +9,7 @@ stable words; they show in logs, in `handle --json` and in comments.
               runtime_not_allowed, model_not_allowed, image_not_allowed, no_instructions, no_revision, head_moved
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bot.settings import Settings
 from bot.types.decision import Ignore, Refuse
@@ -143,7 +143,17 @@ def check_adapters(task: Task, settings: Settings) -> Refuse | None:
         return Refuse(code="model_not_allowed", reason="that model is not among the operator's", speak=False)
     if task.image is not None and "*" not in settings.images and task.image not in {settings.image, *settings.images}:
         return Refuse(code="image_not_allowed", reason="that image is not among the operator's", speak=False)
+    if any(not _may_open(host, settings.hosts) for host in task.hosts):
+        return Refuse(code="host_not_allowed", reason="a host of the task is not among the operator's", speak=False)
     return None
+
+
+def _may_open(host: str, allowed: Sequence[str]) -> bool:
+    """Whether a host pattern of a policy's lies within the operator's."""
+    return any(
+        each in ("*", host) or (each.startswith("*.") and host.removeprefix("*.").endswith(each[1:]))
+        for each in allowed
+    )
 
 
 def with_options(task: Task, options: Mapping[str, str]) -> Task | Refuse:
@@ -180,6 +190,7 @@ def capped(limits: Limits, settings: Settings) -> Limits:
         steps=min(limits.steps, settings.max_steps),
         usd=min(limits.usd, settings.max_usd),
         memory_mb=min(limits.memory_mb, settings.max_memory_mb),
+        disk_mb=min(limits.disk_mb, settings.max_disk_mb),
     )
 
 

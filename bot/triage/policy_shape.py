@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from bot.types.network import HostPattern
 from bot.types.task import Limits
 from bot.types.value import Argv, OutputKind, Permission, SubjectKind, Value
 
@@ -122,6 +123,9 @@ class TaskEntry(Value):
     """A model among those that the operator allows."""
     env: Annotated[Mapping[Variable, Prose], Field(max_length=100)] | None = None
     """Plain variables for the sandbox. Never a secret: the file is public."""
+    hosts: Annotated[tuple[HostPattern, ...], Field(max_length=100)] | None = None
+    """Hosts that the sandbox may reach, among those that the operator allows: `name`, `*.name`, each with `:port` if it
+    is not 443. None where this is not given, and never for a fork's code."""
 
 
 class When(Value):

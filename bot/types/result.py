@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from bot.types.sandbox import Changes
+from bot.types.sandbox import Changes, SandboxRecord
 from bot.types.value import Argv, Conclusion, Digest, Ending, Phase, Value
 
 
@@ -122,6 +122,8 @@ class RunResult(Value):
     """Remarks on lines."""
     usage: Usage = Usage()
     """What it cost."""
+    sandbox: SandboxRecord | None = None
+    """How the sandbox was made, and what could not be enforced in it."""
     seconds: float = 0.0
     """Wall clock."""
     failure: Failure | None = None

@@ -54,6 +54,10 @@ class Template(Value):
     """OCI runtime of the engine, such as `runsc` (gVisor); the engine's default if None."""
     read_only: bool = False
     """The workspace can't be written either."""
+    trusted: bool = False
+    """A writer of the repository wrote the checkout: what it says of images may be built, and may run as root there."""
+    pristine: bool = False
+    """The checkout was made by us and holds what git tracks, nothing else: no credentials have to be looked for."""
     detached: bool = False
     """It outlives the process that makes it, until its wall clock ends it."""
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from bot.types.event import Actor, Comment, Repository, Revision, Subject
+from bot.types.network import HostPattern
 from bot.types.value import Argv, OutputKind, Permission, RunId, SubjectKind, Trust, Value
 
 
@@ -77,6 +78,8 @@ class Task(Value):
     """A model among those that the operator allows; the operator's default if None."""
     env: Mapping[str, str] = Field(default_factory=dict)
     """Plain variables for the sandbox. Never a secret: the file is public."""
+    hosts: tuple[HostPattern, ...] = ()
+    """Hosts that the sandbox may reach, through a proxy that judges every request; never for a fork's code."""
 
 
 class RunSpec(Value):

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
+from docker.types import LogConfig, Mount, Ulimit
 
 from bot.sandbox.channel.pipes import INSIDE, driver_argv
+from bot.sandbox.docker.hardware import device_requests
 from bot.sandbox.workspace.gitclean import OBJECTS
 from bot.sandbox.workspace.overlay import Workspace
 from bot.types.sandbox import Template
@@ -112,7 +113,7 @@ def container_arguments(shape: Shape) -> dict[str, Any]:
             "network_mode": shape.namespaces.network,
             **({"pid_mode": shape.namespaces.pid} if shape.namespaces.pid else {"init": True}),
             **({"runtime": template.runtime} if template.runtime else {}),
-            **({"device_requests": [DeviceRequest(count=-1, capabilities=[["gpu"]])]} if template.gpu else {}),
+            **({"device_requests": device_requests(template.gpu)} if template.gpu else {}),
             "tmpfs": _memory_file_systems(template, shape.workspace),
             "mounts": _mounts(shape),
         },

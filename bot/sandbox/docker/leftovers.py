@@ -15,6 +15,7 @@ from bot.errors import SandboxError
 from bot.sandbox.docker.container import LABEL_OWNER, LABEL_RUN, Image
 from bot.sandbox.docker.engine import ENGINE_ERRORS
 from bot.sandbox.folder import PREFIX, Note, is_dead, read_note
+from bot.sandbox.workspace.mounts import release
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,6 +42,11 @@ def remove_folder(api: docker.APIClient, folder: Path, janitor: Callable[[], Ima
 
     The engine's overlay leaves a folder of root's, and the sandbox may have taken its own rights away from itself.
     """
+    try:
+        release(folder)
+    except SandboxError as error:
+        _LOG.warning("folder %s: %s", folder, error)
+        return
     if not _rm(folder):
         try:
             _empty(api, folder, janitor())

@@ -10,6 +10,7 @@ from bot.sandbox.capacity import capacity
 from bot.sandbox.docker import leftovers
 from bot.sandbox.docker.container import LABEL_RUN
 from bot.sandbox.docker.engine import ENGINE_ERRORS
+from bot.sandbox.docker.images import ImageRules
 from bot.sandbox.docker.starting import unavailable
 from bot.sandbox.docker.workshop import PROVIDER, OnEgress, Workshop
 from bot.sandbox.folder import info_of, notes
@@ -23,12 +24,19 @@ _STATES: dict[str, SandboxState] = {"running": "running", "paused": "paused"}
 class DockerProvider:
     """A SandboxProvider over the engine that DOCKER_HOST names, or the local one; asked when first needed.
 
-    `cap` bounds how many sandboxes it says the machine bears. `on_egress` is told, in the proxy's thread, what
-    restricted sandboxes asked for: (sandbox's id, run, record).
+    `cap` bounds how many sandboxes it says the machine bears, `images` is the operator's word on images. `on_egress` is
+    told, in the proxy's thread, what restricted sandboxes asked for: (sandbox's id, run, record).
     """
 
-    def __init__(self, *, work: Path, cap: int | None = None, on_egress: OnEgress | None = None) -> None:
-        self._workshop, self._cap = Workshop(work, on_egress), cap
+    def __init__(
+        self,
+        *,
+        work: Path,
+        cap: int | None = None,
+        images: ImageRules | None = None,
+        on_egress: OnEgress | None = None,
+    ) -> None:
+        self._workshop, self._cap = Workshop(work, images or ImageRules(), on_egress), cap
         weakref.finalize(self, self._workshop.close)  # also at the end of a process that forgot to close
 
     def create(self, template: Template) -> LivingSandbox:

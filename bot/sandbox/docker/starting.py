@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import docker
 from docker.errors import APIError
 
@@ -11,6 +14,7 @@ from bot.sandbox.channel.pipes import Pipes
 from bot.sandbox.docker.body import start_driver
 from bot.sandbox.docker.container import LABEL_OWNER, LABEL_RUN, Shape, container_arguments
 from bot.sandbox.docker.engine import EngineChannel
+from bot.sandbox.docker.hardware import hardware_error
 
 _SHELL_SECONDS = 30.0
 _START = "run `scripts/ensure-docker`, or see https://docs.docker.com/engine/install/"
@@ -52,11 +56,13 @@ def unavailable(error: Exception) -> SandboxError:
     return SandboxError("docker_unavailable", f"no Docker engine answers: {error}", hint=_START)
 
 
-def start_error(error: Exception) -> Exception:
+def start_error(error: Exception, info: Mapping[str, Any]) -> Exception:
     """Why a container did not start, as an error of ours."""
     text = str(error.explanation) if isinstance(error, APIError) else str(error)
     if "failed to mount local volume" in text:
         return OverlayRefused(text)
+    if hardware := hardware_error(text, info):
+        return hardware
     if "bind source path does not exist" in text:
         return SandboxError(
             "docker_elsewhere",

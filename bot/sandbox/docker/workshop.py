@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import docker
 
@@ -23,13 +24,15 @@ from bot.sandbox.docker.body import DockerBody, meter_of
 from bot.sandbox.docker.container import HOME, Image, Shape, base_environment
 from bot.sandbox.docker.donors import Donors, Engine
 from bot.sandbox.docker.engine import ENGINE_ERRORS, EngineChannel
-from bot.sandbox.docker.hostimage import host_image
+from bot.sandbox.docker.hardware import check_runtime, gpu_environment
+from bot.sandbox.docker.hostimage import HostImages
+from bot.sandbox.docker.images import ImageRules, Resolved, resolve
 from bot.sandbox.docker.network import Attachment, attach, detach
 from bot.sandbox.docker.starting import OverlayRefused, start, start_error, unavailable
 from bot.sandbox.egress.proxy import EgressProxy
 from bot.sandbox.folder import PREFIX, Note, describe, note_for, process_identity, restore, write_note
 from bot.sandbox.living import Facts, LivingSandbox
-from bot.sandbox.toolchain import Toolchains
+from bot.sandbox.workspace.disk import disk_watch, exhausted
 from bot.sandbox.workspace.overlay import Workspace, identity, prepare
 from bot.types.network import EgressRecord
 from bot.types.sandbox import SandboxRecord, Template
@@ -47,11 +50,11 @@ _REMOVERS = 2
 class Workshop:
     """An engine, and what this process has of it: a connection, a stock of donors, removals under way."""
 
-    def __init__(self, work: Path, on_egress: OnEgress | None) -> None:
-        self.work, self._on_egress = work.absolute(), on_egress
+    def __init__(self, work: Path, rules: ImageRules, on_egress: OnEgress | None) -> None:
+        self.work, self._rules, self._on_egress = work.absolute(), rules, on_egress
         self.donors = Donors(lambda: self.engine)
         self._kind: Literal["overlay", "copy"] = "overlay"
-        self._toolchains = Toolchains()
+        self._hosts = HostImages(self.work)
         self._removing: ThreadPoolExecutor | None = None
 
     @cached_property
@@ -69,18 +72,17 @@ class Workshop:
 
     def host(self) -> Image:
         """The toolchain of this machine, asked each time: somebody may have pruned the engine's images meanwhile."""
-        toolchain = self._toolchains.of(os.environ)
-        return Image(host_image(self.api), toolchain.path, toolchain.mounts, toolchain.hidden)
+        return self._hosts.image(self.api, os.environ)
 
     def make(self, template: Template) -> LivingSandbox:
         """Raises SandboxError, and then leaves nothing behind."""
-        image = self._image(template)
+        resolved = self._image(template)
         try:
-            return self._make(template, image)
+            return self._make(template, resolved)
         except OverlayRefused as refused:
             _LOG.warning("sandbox: the engine mounts no overlay here, checkouts are copied instead: %s", refused)
             self._kind = "copy"
-        return self._make(template, image)
+        return self._make(template, resolved)
 
     def found(self, folder: Path, note: Note) -> DockerBody:
         """One that another process made, or this one before. Raises ENGINE_ERRORS."""
@@ -115,22 +117,24 @@ class Workshop:
         if removing is not None:
             removing.shutdown(wait=True)
 
-    def _image(self, template: Template) -> Image:
+    def _image(self, template: Template) -> Resolved:
         try:
-            if template.image == "host":
-                return self.host()
-            self.api.inspect_image(template.image)  # type: ignore[no-untyped-call]
-        except docker.errors.ImageNotFound as error:
-            raise SandboxError(
-                "image_not_found",
-                f"there is no image {template.image!r} on this machine",
-                hint=f"docker pull {template.image}",
-            ) from error
+            if template.runtime is not None:
+                check_runtime(template.runtime, self._info)
+            told = partial(_LOG.info, "sandbox: %s")
+            return resolve(
+                self.api,
+                template,
+                os.environ,
+                self._hosts,
+                rules=self._rules,
+                trusted=template.trusted,
+                on_progress=told,
+            )
         except ENGINE_ERRORS as error:
             raise unavailable(error) from error
-        return Image(template.image)
 
-    def _make(self, template: Template, image: Image) -> LivingSandbox:
+    def _make(self, template: Template, resolved: Resolved) -> LivingSandbox:
         name = f"{PREFIX}{template.run_id}-{secrets.token_hex(4)}"
         folder = self.work / name
         note = note_for(template, PROVIDER, self.engine.owner)
@@ -140,7 +144,7 @@ class Workshop:
                 undo.callback(self.remove, name, folder)
                 folder.mkdir(mode=0o700)
                 write_note(folder, note)
-                workspace = _workspace(folder, template, self._kind)
+                workspace = _workspace(folder, template, self._kind, mounts=self._shares_mounts)
                 pipes = _pipes(folder, template)
                 if pipes is not None:
                     undo.callback(pipes.close)
@@ -151,31 +155,38 @@ class Workshop:
                     name=name,
                     template=template,
                     workspace=workspace,
-                    image=image,
+                    image=resolved.image,
                     owner=note.owner,
-                    engine_cpus=self._cpus,
+                    engine_cpus=int(self._info["NCPU"]),  # it refuses to promise more than it has
                     namespaces=attachment.namespaces,
                     channel=str(folder / CHANNEL) if pipes else "",
                 )
                 attachment.start_clock(shape.seconds)
-                facts = self._facts(shape, start(self.api, shape, pipes), attachment, note)
+                facts = self._facts(shape, resolved, start(self.api, shape, pipes), attachment, note)
             except ENGINE_ERRORS as error:
-                raise start_error(error) from error
+                raise start_error(error, self._info) from error
             write_note(folder, _whole(note, facts, shape, attachment))
             undo.pop_all()
         remove = partial(self._dispose, folder, attachment.names, attachment.shared, attachment.proxy)
         return LivingSandbox(DockerBody(self.api, facts, shape.user, shape.driven, remove))
 
-    def _facts(self, shape: Shape, channel: Channel, attachment: Attachment, note: Note) -> Facts:
+    def _facts(self, shape: Shape, resolved: Resolved, channel: Channel, attachment: Attachment, note: Note) -> Facts:
         return Facts(
             name=shape.name,
             template=shape.template,
             workspace=shape.workspace,
-            record=_record(shape, attachment),
+            record=_record(shape, resolved, attachment),
             channel=channel,
             meter=meter_of(self.api, shape.name, shape.user),
             ends=note.ends,
-            env={**base_environment(shape.image), **attachment.env},
+            env={
+                **base_environment(shape.image),
+                **gpu_environment(shape.template.gpu),
+                **resolved.env,
+                **attachment.env,
+            },
+            full=disk_watch(shape.workspace, shape.template.limits.disk_mb),
+            exhausted=partial(exhausted, shape.workspace),
             idle_pids=1 if shape.driven else 3,
         )
 
@@ -190,24 +201,43 @@ class Workshop:
             self._removing.submit(detach, self.engine, donors, shared)
 
     @cached_property
-    def _cpus(self) -> int:
-        """Of the engine: it refuses to promise more than it has."""
-        return int(self.api.info()["NCPU"])
+    def _info(self) -> Mapping[str, Any]:
+        info: dict[str, Any] = self.api.info()
+        return info
+
+    @cached_property
+    def _shares_mounts(self) -> bool:
+        """Whether the engine sees what we mount: it runs in our mount namespace, and we may mount at all."""
+        return os.geteuid() == 0 and _mount_namespace("self") in {_mount_namespace(pid) for pid in _engines()}
 
     def _note_egress(self, name: str, run_id: str, record: EgressRecord) -> None:
         if self._on_egress is not None:
             self._on_egress(name, run_id, record)
 
 
-def _workspace(folder: Path, template: Template, kind: Literal["overlay", "copy"]) -> Workspace:
-    if template.checkout is None:
-        checkout = folder / "empty"
-        checkout.mkdir(mode=0o755)
-    else:
-        checkout = Path(template.checkout).absolute()
-    if not checkout.is_dir():
+def _engines() -> list[str]:
+    """Process numbers of engines on this machine."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/comm"):
+        with contextlib.suppress(OSError):
+            if file.read_text().strip() == "dockerd":
+                found.append(file.parent.name)
+    return found
+
+
+def _mount_namespace(pid: str) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/mnt")  # noqa: PTH115 - not a path but a name of the kernel's
+    except OSError:
+        return ""
+
+
+def _workspace(folder: Path, template: Template, kind: Literal["overlay", "copy"], *, mounts: bool) -> Workspace:
+    checkout = None if template.checkout is None else Path(template.checkout).absolute()
+    if checkout is not None and not checkout.is_dir():
         raise SandboxError("workspace_failed", f"there is no checkout at {checkout}", hint="check out first")
-    workspace = prepare(folder, checkout, kind)
+    disk = template.limits.disk_mb
+    workspace = prepare(folder, checkout, kind, pristine=template.pristine, disk_mb=disk, mounts=mounts)
     etc = folder / "etc"
     etc.mkdir()
     for file, data in identity(workspace, HOME).items():
@@ -224,14 +254,15 @@ def _pipes(folder: Path, template: Template) -> Pipes | None:
     return Pipes(folder / CHANNEL)
 
 
-def _record(shape: Shape, attachment: Attachment) -> SandboxRecord:
+def _record(shape: Shape, resolved: Resolved, attachment: Attachment) -> SandboxRecord:
     return SandboxRecord(
         provider=PROVIDER,
         image=shape.template.image,
         workspace=shape.workspace.kind,
-        disk="watched",
+        disk=shape.workspace.disk,
         network=shape.template.network.mode,
         warm=attachment.warm,
+        notes=(*shape.workspace.notes, *resolved.notes),
     )
 
 
