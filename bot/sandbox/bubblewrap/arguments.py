@@ -18,12 +18,12 @@ from bot.sandbox.workspace.overlay import Workspace
 from bot.types.sandbox import Template
 
 HOME = "/home/bot"
-NO_GROUP, NO_OVERLAY = 96, 97
-"""Exit codes of SCRIPT: a control group could not be joined, the workspace could not be mounted."""
+NO_OVERLAY = 97
+"""Exit code of SCRIPT: the workspace could not be mounted."""
 _MIB = 1 << 20
 _TREE, _STAGE = "/tree", "/stage"
 """Where the first bubblewrap puts the sandbox's file system, and what the sandbox may write in it."""
-_FOLDERS = ("dev", "etc", "home/bot", "mnt", "opt", "proc", "root", "run", "tmp", "usr", "var", "workspace")
+_FOLDERS = ("dev", "home/bot", "mnt", "opt", "proc", "root", "run", "tmp", "usr", "var", "workspace")
 _SCRATCH = ("/tmp", HOME)  # noqa: S108 - not the host's
 
 SCRIPT = f"""\
@@ -33,17 +33,12 @@ ulimit -f 8388608
 ulimit -n 4096 2>/dev/null
 options=$1 merged=$2
 shift 2
-while [ "$1" != -- ]; do
-	echo $$ >"$1" || exit {NO_GROUP}
-	shift
-done
-shift
 [ -z "$options" ] || mount -t overlay -o "$options" overlay "$merged" || exit {NO_OVERLAY}
 exec "$@"
 """
 """No core dumps, 4 GiB a file (in blocks of 512 bytes), 4096 open files if one may have so many.
 
-Its arguments: options of the overlay or nothing, where to mount it, control groups to join, `--`, a command.
+Its arguments: options of the overlay or nothing, where to mount it, a command.
 """
 _COUNTED = 'ulimit -u "$1" 2>/dev/null || ulimit -p "$1" 2>/dev/null; shift; exec "$@"'
 """The number of processes is `-u` in bash and `-p` in dash."""
@@ -60,8 +55,6 @@ class Shape:
     """The sandbox's own: `channel`, `etc`, `nothing` (an empty file) and `merged` lie in it."""
     command: tuple[str, ...]
     """What runs inside."""
-    joins: tuple[str, ...] = ()
-    """Files of control groups to join."""
     counted: bool = False
     """Whether a control group counts the processes."""
     caches: Mapping[str, str] | None = None
@@ -98,7 +91,7 @@ def launch_arguments(shape: Shape, files: Files) -> tuple[str, ...]:
         command = ("/bin/sh", "-c", _COUNTED, "sh", str(shape.template.limits.pids), *command)
     return (
         *namespaces,
-        *("sh", "-c", SCRIPT, "sh", overlay, merged, *shape.joins, "--"),
+        *("sh", "-c", SCRIPT, "sh", overlay, merged),
         *become,
         *("bwrap", "--args", str(files.inner), "--", *command),
     )
@@ -107,15 +100,14 @@ def launch_arguments(shape: Shape, files: Files) -> tuple[str, ...]:
 def outer_arguments(shape: Shape) -> tuple[str, ...]:
     """What SCRIPT needs of this machine, the sandbox's file system at /tree, what it may write at /stage. For root."""
     workspace, tmpfs, caches = shape.workspace, shape.template.tmpfs, tuple(_caches(shape))
-    places = {str(Path(group).parent): str(Path(group).parent) for group in shape.joins}
     if workspace.kind == "overlay":
-        places |= {str(workspace.checkout): str(workspace.checkout), str(shape.folder): str(shape.folder)}
+        places = {str(workspace.checkout): str(workspace.checkout), str(shape.folder): str(shape.folder)}
     else:
-        places |= {f"{_STAGE}/workspace": str(workspace.changed)}
+        places = {f"{_STAGE}/workspace": str(workspace.changed)}
     places |= {f"{_STAGE}/{name}": source for name, source, _ in caches}
     return (
-        *("--die-with-parent", "--bind", "/proc", "/proc", "--dev-bind", "/dev", "/dev", "--ro-bind", "/usr", "/usr"),
-        *_links(""),
+        *("--die-with-parent", "--bind", "/proc", "/proc", "--dev-bind", "/dev", "/dev"),
+        *("--symlink", f"{_TREE}/usr", "/usr", *_links("")),
         *_made("/tmp", f"{_STAGE}/workspace"),  # noqa: S108 - bubblewrap's own, inside
         *_tree(shape, _TREE, (*_FOLDERS, *(path.lstrip("/") for path in tmpfs), *(path for _, _, path in caches))),
         *_made(*(str(PurePosixPath(place).parent) for place in places)),
@@ -124,7 +116,7 @@ def outer_arguments(shape: Shape) -> tuple[str, ...]:
     )
 
 
-def inner_arguments(shape: Shape, seccomp: int, info: int) -> tuple[str, ...]:
+def inner_arguments(shape: Shape, seccomp: int, info: int, gate: int) -> tuple[str, ...]:
     """Everything apart from the host, every right given up."""
     template, workspace = shape.template, shape.workspace
     private = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup")
@@ -138,7 +130,8 @@ def inner_arguments(shape: Shape, seccomp: int, info: int) -> tuple[str, ...]:
         *private,
         *(() if template.network.mode == "bridge" else ("--unshare-net",)),
         *("--uid", str(workspace.uid), "--gid", str(workspace.gid), "--hostname", "sandbox"),
-        *("--cap-drop", "ALL", "--new-session", "--seccomp", str(seccomp), "--info-fd", str(info), "--die-with-parent"),
+        *("--cap-drop", "ALL", "--new-session", "--seccomp", str(seccomp), "--info-fd", str(info)),
+        *("--block-fd", str(gate), "--die-with-parent"),
         *("--clearenv", "--setenv", "PATH", shape.toolchain.path, "--setenv", "HOME", HOME),
         *tree,
         *("--ro-bind" if template.read_only else "--bind", where, workspace.root),
@@ -157,20 +150,31 @@ def base_environment(toolchain: Toolchain) -> dict[str, str]:
 
 def _tree(shape: Shape, prefix: str, folders: Iterable[str]) -> Iterator[str]:
     """What the sandbox sees and can't write, below a folder."""
-    workspace, toolchain, etc = shape.workspace, shape.toolchain, shape.folder / "etc"
-    binds = {mount: mount for mount in toolchain.mounts}
+    workspace, toolchain = shape.workspace, shape.toolchain
+    binds = {"/etc": str(shape.folder / "etc")}  # with a place for each mount below it
+    binds |= {mount: mount for mount in toolchain.mounts}
     binds |= {"/sbin": "/sbin"} if Path("/sbin").is_dir() and not Path("/sbin").is_symlink() else {}
     binds |= dict.fromkeys(toolchain.hidden, str(shape.folder / "nothing"))
-    binds |= {f"/etc/{name}": str(etc / name) for name in sorted(os.listdir(etc))}  # noqa: PTH208
     binds |= {f"{OBJECTS}/{number}": str(folder) for number, folder in enumerate(workspace.objects)}
     binds |= {INSIDE: str(shape.folder / "channel")}
     # Made first: a folder that bubblewrap makes for a mount is nobody else's to enter.
     yield from _made(*(f"{prefix}/{folder}" for folder in folders))
-    yield from _made(*(f"{prefix}{PurePosixPath(target).parent}" for target in binds))
+    yield from _made(*(f"{prefix}{PurePosixPath(target).parent}" for target in binds if not _below(target, "/etc")))
     yield from _links(prefix)
     yield from ("--symlink", "../tmp", f"{prefix}/var/tmp")  # noqa: S108 - not the host's
     for target, source in binds.items():
         yield from ("--ro-bind", source, f"{prefix}{target}")
+
+
+def etc_places(toolchain: Toolchain) -> Iterator[tuple[str, bool]]:
+    """(path below /etc, whether it is a folder) of all that is mounted there."""
+    for mount in toolchain.mounts:
+        if _below(mount, "/etc"):
+            yield mount.removeprefix("/etc/"), Path(mount).is_dir()
+
+
+def _below(path: str, folder: str) -> bool:
+    return path.startswith(f"{folder}/")
 
 
 def _made(*folders: str) -> Iterator[str]:

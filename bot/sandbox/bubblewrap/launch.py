@@ -9,11 +9,13 @@ import re
 import select
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bot.errors import SandboxError
 from bot.sandbox.bubblewrap import processes
-from bot.sandbox.bubblewrap.arguments import NO_GROUP, NO_OVERLAY, Files, Shape, inner_arguments, launch_arguments
+from bot.sandbox.bubblewrap.arguments import NO_OVERLAY, Files, Shape, inner_arguments, launch_arguments
 from bot.sandbox.bubblewrap.arguments import outer_arguments as outer
 from bot.sandbox.bubblewrap.keeper import Keeper
 from bot.sandbox.bubblewrap.seccomp import MACHINES, program
@@ -71,8 +73,11 @@ class Processes:
         return _said(self.started) if self.started is not None else ""
 
 
-def launch(keeper: Keeper, shape: Shape, *, seconds: int | None = None) -> Processes:
-    """Start it; with `seconds`, it outlives us for so long. Raises OverlayRefused, GroupRefused, SandboxError."""
+def launch(keeper: Keeper, shape: Shape, joining: Sequence[str], *, seconds: int | None = None) -> Processes:
+    """Start it in the control groups with the files `joining`; with `seconds`, it outlives us for so long.
+
+    Raises OverlayRefused, GroupRefused, SandboxError.
+    """
     machine = MACHINES.get(platform.machine())
     if machine is None:
         raise SandboxError(
@@ -80,11 +85,12 @@ def launch(keeper: Keeper, shape: Shape, *, seconds: int | None = None) -> Proce
         )
     files: list[int] = []
     reading, writing = os.pipe()
+    gate, opening = os.pipe()
     try:
-        files.append(writing)
+        files += (writing, gate)
         files.append(seccomp := _memory(program(machine)))
         files.append(first := _memory(_words(outer(shape)) if shape.root else b""))
-        files.append(second := _memory(_words(inner_arguments(shape, seccomp, writing))))
+        files.append(second := _memory(_words(inner_arguments(shape, seccomp, writing, gate))))
         argv = launch_arguments(shape, Files(first, second))
         if seconds is not None:
             argv = ("timeout", "--signal=KILL", str(seconds), *argv)
@@ -95,9 +101,13 @@ def launch(keeper: Keeper, shape: Shape, *, seconds: int | None = None) -> Proce
         finally:
             for file in files:
                 os.close(file)
-        return _await(started, reading)
+        found = _await(started, reading)
+        _join(found, joining)
+        os.write(opening, b"x")  # not a moment before: what runs inside is in the groups from its first instruction
+        return found
     finally:
         os.close(reading)
+        os.close(opening)
 
 
 def _await(started: subprocess.Popen[bytes], reading: int) -> Processes:
@@ -116,14 +126,21 @@ def _await(started: subprocess.Popen[bytes], reading: int) -> Processes:
     return found
 
 
+def _join(found: Processes, joining: Sequence[str]) -> None:
+    try:
+        for file in joining:
+            Path(file).write_text(str(processes.pid_of(found.init)))
+    except OSError as error:
+        found.last_words()
+        raise GroupRefused(str(error)) from error
+
+
 def failure(found: Processes) -> Exception:
     """End what did not start, and say why."""
     text = found.last_words()
     code = found.started.returncode if found.started else None
     if code == NO_OVERLAY:
         return OverlayRefused(text)
-    if code == NO_GROUP:
-        return GroupRefused(text)
     missing = re.search(r"(bwrap|setpriv|unshare|mount): (?:command )?not found", text)
     if missing or "failed to execute" in text:
         return SandboxError("bubblewrap_unavailable", f"a program is missing: {text}", hint=_install())

@@ -29,7 +29,7 @@ class BubblewrapProvider:
         self._workshop, self._cap, self._tried = Workshop(work, on_egress), cap, False
 
     def create(self, template: Template) -> LivingSandbox:
-        """See the Protocol. Codes: `bubblewrap_unavailable`, `sandbox_failed`, `workspace_failed`, `image_unsupported`."""
+        """See the Protocol. Codes: `bubblewrap_unavailable`, `sandbox_failed`, `image_unsupported` and others."""
         return LivingSandbox(self._workshop.make(template))
 
     def warm(self, template: Template, count: int = 1) -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from bot.errors import SandboxError
 from bot.sandbox.bubblewrap import cgroup, processes
-from bot.sandbox.bubblewrap.arguments import HOME, Shape, base_environment
+from bot.sandbox.bubblewrap.arguments import HOME, Shape, base_environment, etc_places
 from bot.sandbox.bubblewrap.body import BubblewrapBody, Parts, await_shell, parts_of, remove
 from bot.sandbox.bubblewrap.egress import open_proxy, start_forwarder
 from bot.sandbox.bubblewrap.keeper import Keeper
@@ -24,7 +24,7 @@ from bot.sandbox.counters import Groups as Meter
 from bot.sandbox.egress.inside import PROXY_ENVIRONMENT
 from bot.sandbox.folder import PREFIX, Note, describe, note_for, now, process_identity, restore, write_note
 from bot.sandbox.living import Facts
-from bot.sandbox.toolchain import Toolchains
+from bot.sandbox.toolchain import Toolchain, Toolchains
 from bot.sandbox.workspace.disk import disk_watch
 from bot.sandbox.workspace.overlay import Workspace, identity, prepare
 from bot.types.network import EgressRecord
@@ -35,8 +35,8 @@ PROVIDER = "bubblewrap"
 OnEgress = Callable[[str, str, EgressRecord], None]
 _GRACE = 5
 """Seconds between the wall clock of the run and the kill, which is the last resort."""
-_OURS = 3
-"""Processes in the control groups when no command runs: bubblewrap, the first process inside, and the shell."""
+_OURS = 2
+"""Processes in the control groups when no command runs: the first process inside, and the shell."""
 
 
 class Workshop:
@@ -111,7 +111,7 @@ class Workshop:
         """Start its processes, and note them. Raises OverlayRefused, GroupRefused, SandboxError."""
         left = note.ends - now() + _GRACE
         detached = max(1, int(left)) if shape.template.detached else None
-        found, forwarder = launch(self._keeper, shape, seconds=detached), ""
+        found, forwarder = launch(self._keeper, shape, parts_of(note).groups.joining, seconds=detached), ""
         try:
             if shape.template.network.mode == "restricted":
                 forwarder, process = start_forwarder(self._keeper, found, shape.folder)
@@ -136,7 +136,6 @@ class Workshop:
             toolchain=self._toolchains.of(os.environ),
             folder=folder,
             command=driver_argv(),
-            joins=parts.groups.joining,
             counted="pids" in parts.groups.folders,
             root=os.geteuid() == 0,
         )
@@ -147,16 +146,9 @@ class Workshop:
             raise SandboxError("workspace_failed", f"there is no checkout at {checkout}", hint="check out first")
         disk = template.limits.disk_mb
         workspace = prepare(folder, checkout, self._kind, disk_mb=disk, mounts=os.geteuid() == 0)
-        for name in ("etc", "merged"):
-            (folder / name).mkdir(mode=0o755)
-        (folder / "nothing").touch(mode=0o644)
-        files = identity(workspace, HOME)
-        if template.network.mode == "bridge":
-            with suppress(OSError):
-                files["resolv.conf"] = Path("/etc/resolv.conf").read_bytes()
-        for file, data in files.items():
-            (folder / "etc" / file).write_bytes(data)
-            (folder / "etc" / file).chmod(0o644)
+        (folder / "merged").mkdir()
+        _fill_etc(folder / "etc", workspace, self._toolchains.of(os.environ), template)
+        _put(folder / "nothing", b"")
         return workspace
 
     @cached_property
@@ -174,6 +166,31 @@ class Workshop:
     def _note_egress(self, name: str, run_id: str, record: EgressRecord) -> None:
         if self._on_egress is not None:
             self._on_egress(name, run_id, record)
+
+
+def _fill_etc(etc: Path, workspace: Workspace, toolchain: Toolchain, template: Template) -> None:
+    """Who the task's user is, and a place for each mount; readable for that user whatever our umask is."""
+    files = identity(workspace, HOME)
+    if template.network.mode == "bridge":
+        with suppress(OSError):
+            files["resolv.conf"] = Path("/etc/resolv.conf").read_bytes()
+    etc.mkdir()
+    etc.chmod(0o755)
+    for place, is_folder in etc_places(toolchain):
+        parts = Path(place).parts if is_folder else Path(place).parts[:-1]
+        for depth in range(len(parts)):
+            above = etc.joinpath(*parts[: depth + 1])
+            above.mkdir(exist_ok=True)
+            above.chmod(0o755)
+        if not is_folder:
+            files[place] = b""
+    for name, data in files.items():
+        _put(etc / name, data)
+
+
+def _put(file: Path, data: bytes) -> None:
+    file.write_bytes(data)
+    file.chmod(0o644)
 
 
 def _strike(parts: Parts) -> None:
