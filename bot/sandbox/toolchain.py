@@ -150,19 +150,29 @@ def _passwords(installed: Sequence[str], roots: Sequence[str], asked: _Stamps) -
     """Files of `installed` in which a tool keeps its registry, as far as they are mounted."""
     for root in installed:
         for below, names in _SETTINGS.items():
-            folder = f"{root}/{below}" if below else root
-            asked[folder] = _stamp(folder)
-            if asked[folder] is None:
-                continue
-            for name in names:
+            folder = _deepest(root, below, asked)
+            for name in names if folder else ():
                 if (mode := _mode(f"{folder}/{name}")) is None:
                     continue
                 if stat.S_ISLNK(mode):  # its end may come and go without a trace in this folder
                     asked[f"{folder}/{name}"] = _stamp(f"{folder}/{name}")
-                file = Path(folder, name).resolve()  # a link is mounted over where it leads
+                file = Path(f"{folder}/{name}").resolve()  # a link is mounted over where it leads
                 # os.path, because Path raises for what may not be looked at.
                 if os.path.isfile(file) and any(file.is_relative_to(each) for each in roots):  # noqa: PTH113
                     yield str(file)
+
+
+def _deepest(root: str, below: str, asked: _Stamps) -> str | None:
+    """The folder `below` a root; None if it is not there, which the last folder on the way to it will tell."""
+    folder = root
+    for part in ("", *filter(None, below.split("/"))):
+        folder = f"{folder}/{part}" if part else folder
+        stamp = asked[folder] if folder in asked else _stamp(folder)
+        if stamp is not None or _mode(folder) is not None:
+            asked[folder] = stamp
+        if stamp is None:
+            return None
+    return folder
 
 
 def _mode(path: str) -> int | None:

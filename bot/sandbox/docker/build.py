@@ -9,18 +9,19 @@ import io
 import json
 import logging
 import os
+import re
 import tarfile
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
 import docker
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound
 from docker.utils.build import exclude_paths
 
 from bot.errors import SandboxError
@@ -41,6 +42,8 @@ _BYTES = 2_000_000_000
 _LINES = 20
 """The end of the log that an error shows."""
 _MIB = 1 << 20
+_STEP = re.compile(r"Step \d+/\d+ : (\w+)")
+_MADE = re.compile(r"---> ([0-9a-f]{12})$")
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,7 @@ def _digest(context: IO[bytes], recipe: Recipe, building: Building) -> str:
 def _build(
     api: docker.APIClient, name: str, context: IO[bytes], recipe: Recipe, building: Building, say: OnProgress
 ) -> None:
-    tail: deque[str] = deque(maxlen=_LINES)
+    log = _Log(say)
     params = {
         "version": "1",  # the builder without BuildKit, which every engine has
         "t": name,
@@ -197,25 +200,61 @@ def _build(
     deadline = time.monotonic() + building.seconds
     try:
         for message in stream(api, "/build", deadline, params=params, headers=headers, data=context):
-            for line in _lines(str(message.get("error") or message.get("stream") or "")):
-                tail.append(line)
-                say(f"build: {line}")
+            log.add(str(message.get("error") or message.get("stream") or ""))
             if "error" in message:
-                raise _failed(recipe, tail)
-    except TimeoutError:
-        raise SandboxError(
-            "image_build_timeout",
-            f"{recipe.dockerfile} was not built within {building.seconds:g} s; it ended with:\n" + "\n".join(tail),
-            hint="build it ahead and name the image, or let it have more time",
-        ) from None
-    except APIError as error:
-        tail.extend(_lines(str(error.explanation or error)))
-        raise _failed(recipe, tail) from None
-    if not _is_there(api, name):
-        raise _failed(recipe, [*tail, "the engine's answer broke off"])
+                raise _failed(recipe, log.tail)
+        if not _is_there(api, name):
+            raise _failed(recipe, [*log.tail, "the engine's answer broke off"])
+    except BaseException as error:  # also an interrupt must leave nothing behind
+        _forget(api, log.made)
+        if isinstance(error, TimeoutError):
+            raise SandboxError(
+                "image_build_timeout",
+                f"{recipe.dockerfile} was not built within {building.seconds:g} s; the end:\n" + "\n".join(log.tail),
+                hint="build it ahead and name the image, or let it have more time",
+            ) from None
+        if isinstance(error, APIError):
+            raise _failed(recipe, [*log.tail, *_lines(str(error.explanation or error))]) from None
+        raise
 
 
-def _failed(recipe: Recipe, tail: "deque[str] | list[str]") -> SandboxError:
+class _Log:
+    """What the engine says while it builds -> lines for people, and the images that the steps made."""
+
+    def __init__(self, say: OnProgress) -> None:
+        self.tail: deque[str] = deque(maxlen=_LINES)
+        self.made: list[str] = []
+        self._say = say
+        self._old = True
+
+    def add(self, text: str) -> None:
+        for line in _lines(text):
+            self.tail.append(line)
+            self._say(f"build: {line}")
+            if step := _STEP.match(line):
+                self._old = step[1].upper() in ("FROM", "ARG")
+            elif line == "---> Using cache":
+                self._old = True
+            elif (image := _MADE.match(line)) and not self._old:
+                self.made.append(image[1])
+
+
+def _forget(api: docker.APIClient, made: Sequence[str]) -> None:
+    """Remove the images of the steps of a build that came to nothing, last first; what has a name by now stays."""
+    for image in reversed(made):
+        for pause in (0.0, 0.3, 1.0):  # the engine may still be ending the step's container
+            time.sleep(pause)
+            try:
+                if not api.inspect_image(image)["RepoTags"]:  # type: ignore[no-untyped-call]
+                    api.remove_image(image)
+                break
+            except ImageNotFound:  # it went with its child
+                break
+            except (DockerException, OSError) as error:
+                _LOG.debug("image %s of a failed build: not removed yet: %s", image, error)
+
+
+def _failed(recipe: Recipe, tail: Iterable[str]) -> SandboxError:
     return SandboxError(
         "image_build_failed",
         f"{recipe.dockerfile} could not be built; it ended with:\n" + "\n".join(tail),
