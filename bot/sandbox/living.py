@@ -258,20 +258,21 @@ class LivingSandbox(_Files, _Vitals):
         try:
             while time.monotonic() < until:
                 facts.channel.end_commands()
-                if facts.channel.ping(_HEALTH_SECONDS) and self._idle():
+                if facts.channel.ping(_HEALTH_SECONDS) and _is_idle(facts):
                     return
         except ChannelDown:
             pass
         self._body.revive()
 
-    def _idle(self) -> bool:
-        """Whether nothing but ours is left; where nobody can tell, a second kill has to do."""
-        for _ in range(20):
-            pids = self._body.facts.meter.usage().pids
-            if pids is None or pids <= self._body.facts.idle_pids:
-                return True
-            time.sleep(0.005)
-        return False
+
+def _is_idle(facts: Facts) -> bool:
+    """Whether nothing but ours is left; where nobody can tell, the kill is believed."""
+    for _ in range(20):
+        pids = facts.meter.usage().pids
+        if pids is None or pids <= facts.idle_pids:
+            return True
+        time.sleep(0.005)
+    return False
 
 
 def _result(raw: Raw, before: Counts, facts: Facts) -> ExecResult:
