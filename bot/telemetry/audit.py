@@ -38,6 +38,7 @@ OURS = frozenset({"event", "at", "action", "code", "ending", "sandbox_id", "run_
 MISTAKES = 100
 """Bad lines that a verdict lists."""
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 _TAIL = b',"hash":"'
 _END = len(_TAIL) + 64 + len(b'"}')
 
@@ -217,7 +218,7 @@ def _plain(record: Mapping[str, Any], longest: int) -> dict[str, Any]:
 
 
 def _canonical(record: Mapping[str, Any]) -> bytes:
-    return json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return _ENCODER.encode(record).encode("ascii")
 
 
 def _checked(line: bytes) -> tuple[str, str, str]:
