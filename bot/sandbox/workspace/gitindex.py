@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Protocol
 
 _HEADER = 12
-_FIXED = 62
-"""Bytes of an entry before its path, with a SHA-1 name: ten 32-bit numbers, the name, the flags."""
+_STAT = 40
+"""Bytes of an entry before the object's name, after which come two of flags."""
+_SHA1, _SHA256 = 20, 32
+"""Bytes of an object's name, and of the checksum at the end."""
 _EXTENDED = 0x4000
 
 
@@ -55,13 +57,14 @@ def tracked_paths(data: bytes) -> frozenset[bytes]:
     if version not in (2, 3, 4):
         raise IndexFormatError(f"index version {version} is not known")
     try:
-        return _entries(data, version, count, _FIXED)
-    except IndexFormatError:  # SHA-256 repositories have names longer by twelve, and nothing in the file says so
-        return _entries(data, version, count, _FIXED + 12)
+        return _entries(data, version, count, _SHA1)
+    except IndexFormatError:  # nothing in the file says which it is
+        return _entries(data, version, count, _SHA256)
 
 
-def _entries(data: bytes, version: int, count: int, fixed: int) -> frozenset[bytes]:
+def _entries(data: bytes, version: int, count: int, name: int) -> frozenset[bytes]:
     paths: set[bytes] = set()
+    fixed = _STAT + name + 2
     position, previous = _HEADER, b""
     for _ in range(count):
         flags = int.from_bytes(data[position + fixed - 2 : position + fixed], "big")
@@ -81,11 +84,18 @@ def _entries(data: bytes, version: int, count: int, fixed: int) -> frozenset[byt
         _check(path, previous, flags & 0xFFF)
         paths.add(path)
         previous = path
-    if position > len(data):
-        raise IndexFormatError("the file ends within an entry")
-    if data[position : position + 4] == b"link":
-        raise IndexFormatError("a split index keeps its entries in another file")
+    _check_end(data, position, len(data) - name)
     return frozenset(paths)
+
+
+def _check_end(data: bytes, position: int, last: int) -> None:
+    """After the entries come extensions, and then the checksum: how the other kind of names shows itself."""
+    while position < last and data[position : position + 4].isalpha():
+        if data[position : position + 4] == b"link":
+            raise IndexFormatError("a split index keeps its entries in another file")
+        position += 8 + int.from_bytes(data[position + 4 : position + 8], "big")
+    if position != last:
+        raise IndexFormatError("the file does not end after its entries")
 
 
 def _check(path: bytes, previous: bytes, length: int) -> None:
@@ -123,14 +133,3 @@ def git_folder(checkout: Path) -> Path | None:
         return None
     target = checkout / line.removeprefix("gitdir: ")
     return target if target.is_dir() else None
-
-
-def read_tracked(checkout: Path) -> frozenset[bytes] | None:
-    """Paths that a pristine checkout tracks; None where there is no index, or none that we can read."""
-    folder = git_folder(checkout)
-    if folder is None or not (folder / "index").is_file():
-        return None
-    try:
-        return tracked_paths((folder / "index").read_bytes())
-    except IndexFormatError:
-        return None

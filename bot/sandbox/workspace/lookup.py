@@ -6,7 +6,7 @@ entry begins at a multiple of eight (after the header), has one of git's four mo
 group as the first one. Inside of an entry those 16 bytes can't stand at such a place: a path holds no NUL, which leaves
 the object's name, and a file whose name has 96 given bits can't be made. What is searched for is then reached
 entry by entry, so that no answer rests on a guess. Everything unusual (version 4, a split or sparse index, files of
-many owners) is left to the whole parser.
+many owners) is left to the whole parser. That the file is as long as git made it is taken for granted.
 
 Source: gitformat-index(5).
 """
