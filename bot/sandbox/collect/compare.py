@@ -9,7 +9,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.sandbox.collect.findings import Cut, Findings
+from bot.sandbox.collect.findings import WHOLE_ENTRIES, WHOLE_SECONDS, Cut, Findings
 from bot.sandbox.collect.ignore import Ignore
 from bot.sandbox.collect.tree import (
     file_in,
@@ -42,11 +42,12 @@ _KINDS = {
 def collect(workspace: Workspace, limits: Limits, blobs: Path) -> Changes:
     """What differs from the checkout. The sandbox must be dead."""
     blobs.mkdir(parents=True, exist_ok=True)
-    found = Findings(limits, blobs)
+    whole = workspace.kind != "overlay"
+    found = Findings(limits, blobs, WHOLE_ENTRIES, WHOLE_SECONDS) if whole else Findings(limits, blobs)
     with root_folder(workspace.changed) as upper, root_folder(workspace.checkout) as lower:
         try:
             rules = Ignore().inside("", lower, left_out=False)
-            _Comparison(workspace, found).walk(upper, lower, "", rules, whole=workspace.kind != "overlay")
+            _Comparison(workspace, found).walk(upper, lower, "", rules, whole=whole)
         except Cut as cut:
             found.skip("stopped", str(cut), complete=False)
     return found.changes()

@@ -12,8 +12,10 @@ from bot.sandbox.collect.tree import Mode, speakable
 from bot.types.sandbox import Blob, Changes, FileChange
 from bot.types.task import Limits
 
-_ENTRIES = 200_000
-_SECONDS = 60.0
+ENTRIES, SECONDS = 200_000, 60.0
+"""What is looked at, and for how long, when only what changed is there."""
+WHOLE_ENTRIES, WHOLE_SECONDS = 2_000_000, 300.0
+"""Likewise, when everything has to be compared."""
 _SKIPPED = 200
 """Lines about what was not taken."""
 _CHUNK = 1 << 20
@@ -29,13 +31,15 @@ class Findings:
 
     limits: Limits
     blobs: Path
+    entries: int = ENTRIES
+    seconds: float = SECONDS
     complete: bool = True
     _files: dict[str, FileChange] = field(default_factory=dict)
     _skipped: list[str] = field(default_factory=list)
     _unlisted: int = 0
     _entries: int = 0
     _taken: int = 0
-    _until: float = field(default_factory=lambda: time.monotonic() + _SECONDS)
+    _since: float = field(default_factory=time.monotonic)
 
     def changes(self) -> Changes:
         more = (f"... and {self._unlisted} more",) if self._unlisted else ()
@@ -65,8 +69,8 @@ class Findings:
     def count(self) -> None:
         """One more file or folder was looked at. Raises Cut."""
         self._entries += 1
-        if self._entries > _ENTRIES:
-            raise Cut(f"more than {_ENTRIES} files and folders")
+        if self._entries > self.entries:
+            raise Cut(f"more than {self.entries} files and folders")
         self.check_time()
 
     def chunks(self, file: int) -> Iterator[bytes]:
@@ -94,5 +98,5 @@ class Findings:
 
     def check_time(self) -> None:
         """Raises Cut when collecting takes too long."""
-        if time.monotonic() > self._until:
-            raise Cut(f"collecting took longer than {_SECONDS:.0f} s")
+        if time.monotonic() > self._since + self.seconds:
+            raise Cut(f"collecting took longer than {self.seconds:.0f} s")

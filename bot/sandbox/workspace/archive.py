@@ -39,11 +39,13 @@ def pack(workspace: Workspace) -> Iterator[bytes]:
     for name, data in files.items():
         yield _header(workspace, name, tarfile.REGTYPE, 0o644, len(data))
         yield data + _padding(len(data))
-    yield from _tree(workspace, workspace.checkout, "", workspace.hidden, frozenset(files))
+    yield from _tree(workspace, workspace.checkout, "", workspace.hidden, made | files.keys())
     for number, objects in enumerate(cleaning.objects):
         for above in _above(f"{BORROWED}/{number}", include=True):
-            yield _header(workspace, above, tarfile.DIRTYPE, 0o755)
-        yield from _tree(workspace, objects, f"{BORROWED}/{number}/", frozenset(), frozenset())
+            if above not in made and above != ".git":
+                made.add(above)
+                yield _header(workspace, above, tarfile.DIRTYPE, 0o755)
+        yield from _tree(workspace, objects, f"{BORROWED}/{number}/", frozenset(), set())
     yield _END
 
 
@@ -53,9 +55,7 @@ def _above(path: str, *, include: bool) -> Iterator[str]:
         yield "/".join(parts[:length])
 
 
-def _tree(
-    workspace: Workspace, top: Path, prefix: str, hidden: frozenset[str], replaced: frozenset[str]
-) -> Iterator[bytes]:
+def _tree(workspace: Workspace, top: Path, prefix: str, hidden: frozenset[str], sent: set[str]) -> Iterator[bytes]:
     """Everything below a folder, but what is hidden or has been sent already."""
     folders = [""]
     while folders:
@@ -67,12 +67,15 @@ def _tree(
         with entries:
             for entry in entries:
                 path = inside + entry.name
-                if path in hidden or path in replaced:
+                if path in hidden:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(path + "/")
-                    mode = entry.stat(follow_symlinks=False).st_mode
-                    yield _header(workspace, prefix + path, tarfile.DIRTYPE, stat.S_IMODE(mode) & 0o777)
+                    if path not in sent:
+                        mode = entry.stat(follow_symlinks=False).st_mode
+                        yield _header(workspace, prefix + path, tarfile.DIRTYPE, stat.S_IMODE(mode) & 0o777)
+                elif path in sent:
+                    continue
                 elif entry.is_symlink():
                     yield _header(
                         workspace, prefix + path, tarfile.SYMTYPE, 0o777, link=str(Path(entry.path).readlink())
