@@ -21,6 +21,8 @@ from bot.types.task import Limits
 HOME = "/home/bot"
 LABEL_RUN = "sandpiper.run"
 LABEL_OWNER = "sandpiper.owner"
+NOBODYS = "0" * 16
+"""Run of what was made ahead and that nobody has taken yet."""
 KEEPER = "65533:65533"
 """Who the processes are that the task must not end: whoever keeps the wall clock."""
 GRACE = 5

@@ -24,7 +24,7 @@ from docker.types import Mount
 from bot.errors import SandboxError
 from bot.sandbox.channel.pipes import INSIDE
 from bot.sandbox.docker import leftovers
-from bot.sandbox.docker.container import KEEPER, LABEL_OWNER, LABEL_RUN, Image, hardening
+from bot.sandbox.docker.container import KEEPER, LABEL_OWNER, LABEL_RUN, NOBODYS, Image, hardening
 from bot.sandbox.docker.engine import ENGINE_ERRORS
 from bot.sandbox.folder import PREFIX, note_for, write_note
 from bot.types.sandbox import Template
@@ -33,8 +33,6 @@ from bot.types.task import Limits
 _LOG = logging.getLogger(__name__)
 _LIMITS = Limits(memory_mb=64, pids=64, cpus=1)
 """What a donor itself may use."""
-_NOBODYS = "0" * 16
-"""Run of donors that nobody has taken yet."""
 _KEEPER_SCRIPT = b"""\
 cd /run/sandpiper || exit
 [ -e start ] && . ./start
@@ -95,7 +93,7 @@ def make_donor(
     """
     name = name or f"{PREFIX}ns-{secrets.token_hex(6)}"
     donor = Donor(name, engine.work / name)
-    asked = template or Template(run_id=_NOBODYS)
+    asked = template or Template(run_id=NOBODYS)
     channel = donor.folder / "channel"
     engine.work.mkdir(parents=True, exist_ok=True)
     donor.folder.mkdir(mode=0o700)  # FileExistsError: somebody else's, by that name

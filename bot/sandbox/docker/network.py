@@ -66,14 +66,24 @@ class Attachment:
             donor.start_clock(seconds)
 
 
-def attach(engine: Engine, donors: Donors, template: Template, on_record: Callable[[EgressRecord], None]) -> Attachment:
-    """Raises ENGINE_ERRORS, SandboxError, OSError; then nothing is left."""
+def attach(
+    engine: Engine,
+    donors: Donors,
+    template: Template,
+    on_record: Callable[[EgressRecord], None],
+    *,
+    waits: bool = False,
+) -> Attachment:
+    """Raises ENGINE_ERRORS, SandboxError, OSError; then nothing is left.
+
+    `waits`: the clock starts later, so a donor keeps it: a new one, the stock is for who is in haste.
+    """
     mode = template.network.mode
     if mode == "restricted":
         return _restricted(engine, template, on_record)
     if mode == "bridge":
         return Attachment(Namespaces("bridge"))
-    own = donors.take()
+    own = make_donor(engine) if waits else donors.take()
     pid = own.reference if own else ""
     try:
         network = _shared(engine, template) if mode == "isolated" else None

@@ -11,6 +11,8 @@ from bot.sandbox.docker import leftovers
 from bot.sandbox.docker.container import LABEL_RUN
 from bot.sandbox.docker.engine import ENGINE_ERRORS
 from bot.sandbox.docker.images import ImageRules
+from bot.sandbox.docker.making import found, make, make_spare
+from bot.sandbox.docker.spare import Spare
 from bot.sandbox.docker.starting import unavailable
 from bot.sandbox.docker.workshop import PROVIDER, OnEgress, Workshop
 from bot.sandbox.folder import info_of, notes
@@ -41,7 +43,11 @@ class DockerProvider:
 
     def create(self, template: Template) -> LivingSandbox:
         """See the Protocol. Codes: `docker_unavailable`, `image_not_found`, `image_unusable`, `workspace_failed`."""
-        return self._workshop.make(template)
+        return make(self._workshop, template)
+
+    def prepare(self, template: Template) -> Spare | None:
+        """For a pool: one whose run is not known yet, None where that can't be. Raises as `create` does."""
+        return make_spare(self._workshop, template)
 
     def warm(self, template: Template, count: int = 1) -> None:
         """See the Protocol: namespaces for sandboxes without a network."""
@@ -66,10 +72,10 @@ class DockerProvider:
     def sweep(self, run_id: str | None = None) -> int:
         """See the Protocol. Raises SandboxError when the engine does not answer."""
         try:
-            found = leftovers.find(self._workshop.api, self._workshop.work, run_id)
+            left = leftovers.find(self._workshop.api, self._workshop.work, run_id)
         except ENGINE_ERRORS as error:
             raise unavailable(error) from error
-        return sum(self._workshop.remove(name, folder) for name, folder in found.items())
+        return sum(self._workshop.remove(name, folder) for name, folder in left.items())
 
     def list(self) -> tuple[SandboxInfo, ...]:
         """See the Protocol."""
@@ -78,8 +84,8 @@ class DockerProvider:
         except ENGINE_ERRORS as error:
             raise unavailable(error) from error
         states = {each["Names"][0].removeprefix("/"): _STATES.get(each["State"], "stopped") for each in containers}
-        found = notes(self._workshop.work, PROVIDER)
-        return tuple(info_of(folder.name, note, states.get(folder.name, "stopped")) for folder, note in found)
+        known = notes(self._workshop.work, PROVIDER)
+        return tuple(info_of(folder.name, note, states.get(folder.name, "stopped")) for folder, note in known)
 
     def get(self, sandbox_id: str) -> LivingSandbox | None:
         """See the Protocol."""
@@ -87,7 +93,7 @@ class DockerProvider:
         if len(known) != 1:
             return None
         try:
-            return LivingSandbox(self._workshop.found(*known[0]))
+            return found(self._workshop, *known[0])
         except ENGINE_ERRORS:
             return None
 

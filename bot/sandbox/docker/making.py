@@ -1,0 +1,199 @@
+"""A template -> a running container with its workspace, its namespaces and its channel."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from docker.errors import NotFound
+
+from bot.errors import SandboxError
+from bot.sandbox.channel.command import Channel
+from bot.sandbox.channel.pipes import INSIDE, Pipes, make_channel
+from bot.sandbox.docker.body import DockerBody, meter_of
+from bot.sandbox.docker.container import HOME, Shape, base_environment
+from bot.sandbox.docker.engine import ENGINE_ERRORS, EngineChannel
+from bot.sandbox.docker.hardware import check_runtime, gpu_environment
+from bot.sandbox.docker.images import Resolved, resolve
+from bot.sandbox.docker.network import Attachment, attach
+from bot.sandbox.docker.spare import NOBODYS, SPARE, Spare, can_wait
+from bot.sandbox.docker.starting import OverlayRefused, start, start_error, unavailable
+from bot.sandbox.docker.workshop import PROVIDER, Workshop
+from bot.sandbox.folder import PREFIX, Note, describe, note_for, restore, write_note
+from bot.sandbox.living import Facts, LivingSandbox
+from bot.sandbox.workspace.disk import disk_watch, exhausted
+from bot.sandbox.workspace.overlay import Workspace, identity, prepare
+from bot.types.sandbox import SandboxRecord, Template
+
+_LOG = logging.getLogger(__name__)
+_CHANNEL = "channel"
+"""Name of the folder with the named pipes."""
+
+
+def make(shop: Workshop, template: Template) -> LivingSandbox:
+    """Raises SandboxError, and then leaves nothing behind."""
+    return LivingSandbox(_made(shop, template, PROVIDER).body)
+
+
+def make_spare(shop: Workshop, template: Template) -> Spare | None:
+    """One that nobody has taken yet; None where its clock could not wait. Raises as `make`."""
+    return _made(shop, template.changed(run_id=NOBODYS), SPARE) if can_wait(template) else None
+
+
+def _made(shop: Workshop, template: Template, provider: str) -> Spare:
+    resolved = _image(shop, template)
+    try:
+        return _make(shop, template, resolved, provider)
+    except OverlayRefused as refused:
+        _LOG.warning("sandbox: the engine mounts no overlay here, checkouts are copied instead: %s", refused)
+        shop.kind = "copy"
+    return _make(shop, template, resolved, provider)
+
+
+def found(shop: Workshop, folder: Path, note: Note) -> LivingSandbox:
+    """One that another process made, or this one before. Raises ENGINE_ERRORS."""
+    template, record = note.template, note.record
+    if template is None or record is None or note.workspace is None:
+        raise NotFound(f"{folder.name} was never whole")
+    workspace = restore(note.workspace)
+    user = f"{workspace.uid}:{workspace.gid}"
+    channel = Pipes(folder / _CHANNEL) if "pipes" in note.extra else EngineChannel(shop.api, folder.name, user)
+    facts = Facts(
+        name=folder.name,
+        template=template,
+        workspace=workspace,
+        record=record,
+        channel=channel,
+        meter=meter_of(shop.api, folder.name, user),
+        ends=note.ends,
+        env=json.loads(note.extra["env"]),
+        full=disk_watch(workspace, template.limits.disk_mb),
+        exhausted=partial(exhausted, workspace),
+        idle_pids=int(note.extra["idle"]),
+    )
+    remove = partial(shop.dispose, folder, note.extra["donors"].split(), note.extra["shared"], None)
+    return LivingSandbox(DockerBody(shop.api, facts, user, note.extra["driven"] == "yes", remove))
+
+
+def _image(shop: Workshop, template: Template) -> Resolved:
+    told = partial(_LOG.info, "sandbox: %s")
+    try:
+        if template.runtime is not None:
+            check_runtime(template.runtime, shop.info)
+        trusted, rules = template.trusted, shop.rules
+        return resolve(shop.api, template, os.environ, shop.hosts, rules=rules, trusted=trusted, on_progress=told)
+    except ENGINE_ERRORS as error:
+        raise unavailable(error) from error
+
+
+def _make(shop: Workshop, template: Template, resolved: Resolved, provider: str) -> Spare:
+    name = f"{PREFIX}{template.run_id}-{secrets.token_hex(4)}"
+    folder = shop.work / name
+    note = note_for(template, provider, shop.engine.owner)
+    with ExitStack() as undo:  # also an interrupt must leave nothing behind
+        try:
+            shop.work.mkdir(parents=True, exist_ok=True)
+            undo.callback(shop.remove, name, folder)
+            folder.mkdir(mode=0o700)
+            write_note(folder, note)
+            workspace = _workspace(shop, folder, template)
+            pipes = _pipes(folder, template)
+            if pipes is not None:
+                undo.callback(pipes.close)
+            noted = partial(shop.note_egress, name, template.run_id)
+            attachment = attach(shop.engine, shop.donors, template, noted, waits=provider == SPARE)
+            undo.callback(attachment.undo, shop.engine)
+            shape = Shape(
+                name=name,
+                template=template,
+                workspace=workspace,
+                image=resolved.image,
+                owner=note.owner,
+                engine_cpus=int(shop.info["NCPU"]),  # it refuses to promise more than it has
+                namespaces=attachment.namespaces,
+                channel=str(folder / _CHANNEL) if pipes else "",
+            )
+            if provider != SPARE:
+                attachment.start_clock(shape.seconds)
+            facts = _facts(shop, shape, resolved, attachment, start(shop.api, shape, pipes), note.ends)
+        except ENGINE_ERRORS as error:
+            raise start_error(error, shop.info) from error
+        note = _whole(note, facts, shape, attachment)
+        write_note(folder, note)
+        undo.pop_all()
+    remove = partial(shop.dispose, folder, attachment.names, attachment.shared, attachment.proxy)
+    return Spare(folder, note, DockerBody(shop.api, facts, shape.user, shape.driven, remove), attachment)
+
+
+def _facts(
+    shop: Workshop, shape: Shape, resolved: Resolved, attachment: Attachment, channel: Channel, ends: float
+) -> Facts:
+    workspace, template = shape.workspace, shape.template
+    return Facts(
+        name=shape.name,
+        template=template,
+        workspace=workspace,
+        record=_record(shape, resolved, attachment),
+        channel=channel,
+        meter=meter_of(shop.api, shape.name, shape.user),
+        ends=ends,
+        env={**base_environment(shape.image), **gpu_environment(template.gpu), **resolved.env, **attachment.env},
+        full=disk_watch(workspace, template.limits.disk_mb),
+        exhausted=partial(exhausted, workspace),
+        idle_pids=1 if shape.driven else 3,
+    )
+
+
+def _workspace(shop: Workshop, folder: Path, template: Template) -> Workspace:
+    checkout = None if template.checkout is None else Path(template.checkout).absolute()
+    if checkout is not None and not checkout.is_dir():
+        raise SandboxError("workspace_failed", f"there is no checkout at {checkout}", hint="check out first")
+    disk, mounts = template.limits.disk_mb, shop.shares_mounts
+    workspace = prepare(folder, checkout, shop.kind, pristine=template.pristine, disk_mb=disk, mounts=mounts)
+    etc = folder / "etc"
+    etc.mkdir()
+    for file, data in identity(workspace, HOME).items():
+        (etc / file).write_bytes(data)
+        (etc / file).chmod(0o644)
+    return workspace
+
+
+def _pipes(folder: Path, template: Template) -> Pipes | None:
+    """None for a runtime that does not share the kernel, and so no named pipes: gVisor's."""
+    if template.runtime is not None:
+        return None
+    make_channel(folder / _CHANNEL, INSIDE)
+    return Pipes(folder / _CHANNEL)
+
+
+def _record(shape: Shape, resolved: Resolved, attachment: Attachment) -> SandboxRecord:
+    return SandboxRecord(
+        provider=PROVIDER,
+        image=shape.template.image,
+        workspace=shape.workspace.kind,
+        disk=shape.workspace.disk,
+        network=shape.template.network.mode,
+        warm=attachment.warm,
+        notes=(*shape.workspace.notes, *resolved.notes),
+    )
+
+
+def _whole(note: Note, facts: Facts, shape: Shape, attachment: Attachment) -> Note:
+    """The note of a sandbox that runs: all that another process needs to find its way into it."""
+    return note.changed(
+        record=facts.record,
+        workspace=describe(facts.workspace),
+        extra={
+            "env": json.dumps(dict(facts.env)),
+            "idle": str(facts.idle_pids),
+            "driven": "yes" if shape.driven else "no",
+            "donors": " ".join(attachment.names),
+            "shared": attachment.shared,
+            **({"pipes": "yes"} if shape.channel else {}),
+        },
+    )
