@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ _FILE_SECONDS = 60.0
 _HEALTH_SECONDS = 5.0
 _CLEAR_SECONDS = 3.0
 """In which everything that a command started has to be gone."""
+_ATTEMPTS = 3
+"""Shells that are tried before a sandbox is lost."""
 _SIGNALLED: Mapping[int, Ending] = {137: "killed", 153: "disk"}
 """128 + SIGKILL; 128 + SIGXFSZ: a file grew beyond its limit."""
 _NO_SPACE = re.compile(rb"No space left on device|Disk quota exceeded")
@@ -108,6 +111,7 @@ class _Vitals:
     """The vital signs of a sandbox."""
 
     _body: Body
+    _closed: bool
     _paused: bool
     _looked: tuple[float, float]
 
@@ -118,8 +122,10 @@ class _Vitals:
 
     def stats(self) -> SandboxStats:
         """See the Protocol."""
-        facts = self._body.facts
+        facts = self._living().facts
         usage, moment = facts.meter.usage(), now()
+        if usage.pids in (None, 0) and not self._body.running():
+            raise SandboxError("sandbox_lost", f"nothing runs in {facts.name} any more", hint="make a new one")
         then, before = self._looked
         percent = None
         if usage.cpu_seconds is not None:
@@ -138,6 +144,8 @@ class _Vitals:
 
     def health(self) -> str | None:
         """See the Protocol."""
+        if self._closed:
+            return "it was closed"
         if self._paused:
             return "it is paused"
         if not self._body.running():
@@ -148,25 +156,32 @@ class _Vitals:
 
     def pause(self) -> None:
         """See the Protocol."""
+        body = self._living()
         if not self._paused:
-            self._body.freeze(True)
+            body.freeze(True)
             self._paused = True
 
     def resume(self) -> None:
         """See the Protocol."""
-        self._body.freeze(False)
+        self._living().freeze(False)
         self._paused = False
+
+    def _living(self) -> Body:
+        if self._closed:
+            raise SandboxExpired("the sandbox was closed", hint="make a new one")
+        return self._body
 
 
 class LivingSandbox(_Files, _Vitals):
     """A Sandbox over a Body."""
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Body, *, paused: bool = False) -> None:
         facts = body.facts
-        self._body, self._paused, self._closed = body, False, False
+        self._body, self._paused, self._closed, self._collected = body, paused, False, False
         self._looked = (now(), 0.0)
         self._files = Files(self._script, facts.workspace.root)
-        self._collected = False
+        self._gate, self._revivals = threading.RLock(), 0
+        """Held while commands are ended and shells revived: none begins meanwhile."""
 
     @property
     def id(self) -> str:
@@ -186,6 +201,8 @@ class LivingSandbox(_Files, _Vitals):
         extra = {**facts.template.env, **request.env}
         if bad := [name for name in extra if not _VARIABLE.fullmatch(name)]:
             raise TaskError("bad_variable", f"{bad[0]!r} is no name for a variable", hint="use letters, digits and _")
+        if any("\0" in each for each in (*request.argv, *extra.values())):
+            raise TaskError("bad_argument", "no argument or variable can hold a NUL", hint="send it as standard input")
         return self._run(
             Command(
                 argv=request.argv,
@@ -202,17 +219,19 @@ class LivingSandbox(_Files, _Vitals):
 
     def collect(self, blobs: Path) -> Changes:
         """See the Protocol; nothing can run in the sandbox afterwards."""
-        self._collected = True
-        self._body.end()
+        with self._gate:
+            self._collected = True
+            self._body.end()
         facts = self._body.facts
         return collect(facts.workspace, facts.template.limits, blobs)
 
     def close(self) -> None:
         """See the Protocol."""
-        if not self._closed:
-            self._closed = True
-            self._body.facts.channel.close()
-            self._body.dispose()
+        with self._gate:
+            if not self._closed:
+                self._closed = True
+                self._body.facts.channel.close()
+                self._body.dispose()
 
     def _script(self, script: str, args: Sequence[str], stdin: bytes, output_bytes: int) -> ExecResult:
         return self._run(
@@ -228,9 +247,8 @@ class LivingSandbox(_Files, _Vitals):
         if self._paused:
             raise SandboxError("sandbox_paused", f"{self.id} is paused", hint="resume it first")
         command.seconds = min(command.seconds, left)
-        before = facts.meter.before()
         try:
-            raw = self._through(command)
+            raw, before = self._through(command)
         except BaseException:  # an interrupt, or whoever listens to the output: nothing may go on behind their back
             with contextlib.suppress(SandboxError):
                 self._clear()
@@ -239,30 +257,50 @@ class LivingSandbox(_Files, _Vitals):
             self._clear()
         return _result(raw, before, facts)
 
-    def _through(self, command: Command) -> Raw:
-        channel = self._body.facts.channel
-        try:
-            return channel.run(command)
-        except ChannelDown:
-            self._body.revive()
-        try:
-            return channel.run(command)
-        except ChannelDown as error:
-            raise SandboxError(
-                "sandbox_lost", f"{self.id} takes no commands: {error}", hint="make a new one"
-            ) from error
+    def _through(self, command: Command) -> tuple[Raw, Counts]:
+        """What became of it, and the counts before it began. Raises SandboxError when the sandbox is lost."""
+        facts, why = self._body.facts, ""
+        for _ in range(_ATTEMPTS):
+            with self._gate:
+                revivals = self._revivals
+            before = facts.meter.before()
+            try:
+                return facts.channel.run(command), before
+            except ChannelDown as error:
+                why = str(error)
+            with self._gate:
+                if self._closed or self._collected:
+                    raise SandboxExpired
+                if self._revivals == revivals:  # else somebody else has done it meanwhile
+                    self._revive()
+        raise SandboxError("sandbox_lost", f"{self.id} takes no commands: {why}", hint="make a new one")
+
+    def _revive(self) -> None:
+        self._body.revive()
+        self._revivals += 1
 
     def _clear(self) -> None:
         """End everything that the task started and keep the sandbox usable. Raises SandboxError when it is lost."""
-        facts, until = self._body.facts, time.monotonic() + _CLEAR_SECONDS
-        try:
-            while time.monotonic() < until:
-                facts.channel.end_commands()
-                if facts.channel.ping(_HEALTH_SECONDS) and _is_idle(facts):
+        facts = self._body.facts
+        with self._gate:
+            if self._closed or self._collected:
+                return
+            for _ in range(_ATTEMPTS):
+                if _cleared(facts):
                     return
-        except ChannelDown:
-            pass
-        self._body.revive()
+                self._revive()  # a fresh shell, whose predecessor may have been kept from killing: once more
+        raise SandboxError("sandbox_lost", f"{self.id} holds what can't be killed", hint="close it, make a new one")
+
+
+def _cleared(facts: Facts) -> bool:
+    """Whether all that the task started could be killed."""
+    until = time.monotonic() + _CLEAR_SECONDS
+    with contextlib.suppress(ChannelDown):
+        while time.monotonic() < until:
+            facts.channel.end_commands()
+            if facts.channel.ping(_HEALTH_SECONDS) and _is_idle(facts):
+                return True
+    return False
 
 
 def _is_idle(facts: Facts) -> bool:

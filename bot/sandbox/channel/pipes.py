@@ -22,7 +22,7 @@ import threading
 import time
 from pathlib import Path
 
-from bot.sandbox.channel.command import ChannelDown, Command, Raw
+from bot.sandbox.channel.command import POLL, ChannelDown, Command, Raw
 from bot.sandbox.channel.worker import CHUNK, PIPE, Exchange, Worker, hung_up, make_pipe, open_pipe, write_file
 
 INSIDE = "/run/sandpiper"
@@ -58,17 +58,19 @@ its own children get the default. A worker is a session of its own where `setsid
 _KILL = "\tk) kill -9 -1 ;;\n"
 """Everything of the task's user but this shell: a builtin, so that it works when no process can be started."""
 _WORKER = """\
-exec 9<>"$1.turn" 7<>"$1.status" </dev/null >/dev/null 2>&1
+exec 9<"$1.turn" 7<>"$1.status" </dev/null >/dev/null 2>&1
 trap : HUP INT QUIT TERM USR1 USR2
 echo ready >&7
-while :; do
-	read -r word <&9 || continue
+while read -r word <&9 || read -r word <&9 || read -r word <&9; do
 	[ "$word" = end ] && exit 0
 	. "./$1.command" 9>&-
 	echo "$word $?" >&7
 done
 """
-"""A line starts what lies in the command's file, and comes back with the exit code: no other one is that command's."""
+"""A line starts what lies in the command's file, and comes back with the exit code: no other one is that command's.
+
+When our side is gone for whatever reason, its end of the pipe is, and the worker goes too; a signal ends one `read`.
+"""
 
 
 def make_channel(folder: Path, inside: str, *, kill: bool = True) -> None:
@@ -94,7 +96,7 @@ class Pipes:
         self._folder, self._lock = str(folder), threading.Lock()
         self._idle: list[Worker] = []
         self._kept = _Kept()
-        self._generation = 0
+        self._generation = self._kills = 0
         # Both ways, so that neither opening nor writing waits for the shell to be there.
         self._control = open_pipe(f"{folder}/control", os.O_RDWR)
         self._alive = open_pipe(f"{folder}/alive", os.O_RDONLY)
@@ -105,7 +107,9 @@ class Pipes:
         started = time.monotonic()
         with self._lock:
             self._kept.drain()
-        worker = self._worker(min(_START, command.seconds))
+        worker = self._worker(command.seconds)
+        if worker is None:
+            return Raw(None, "timed_out", b"", b"", 0, time.monotonic() - started)
         exchange = Exchange(worker, command)
         try:
             stop = exchange.pump(started + command.seconds)
@@ -134,6 +138,7 @@ class Pipes:
         """See the Protocol."""
         self._tell("k")
         with self._lock:
+            self._kills += 1
             idle, self._idle = self._idle, []
         for worker in idle:
             worker.close()
@@ -180,8 +185,8 @@ class Pipes:
         poll.register(self._alive, 0)
         return any(file == status and event & select.POLLIN for file, event in poll.poll(seconds * 1000))
 
-    def _worker(self, seconds: float) -> Worker:
-        """One that has nothing to do, or a new one. Raises ChannelDown."""
+    def _worker(self, seconds: float) -> Worker | None:
+        """One that has nothing to do, or a new one; None when that took all the time. Raises ChannelDown."""
         while True:
             with self._lock:
                 worker = self._idle.pop() if self._idle else None
@@ -190,11 +195,26 @@ class Pipes:
             if not hung_up(worker.status):
                 return worker
             worker.close()
-        worker = Worker(self._folder)
+        until = time.monotonic() + min(_START, seconds)
+        while (left := until - time.monotonic()) > 0:
+            if worker := self._new_worker(left):
+                return worker
+        if seconds < _START:
+            return None
+        raise ChannelDown("no shell could be started in the sandbox")
+
+    def _new_worker(self, seconds: float) -> Worker | None:
+        """None when it was not there in time, or was killed with the commands of others. Raises ChannelDown."""
+        worker, kills = Worker(self._folder), self._kills
         try:
             worker.generation = self._tell(worker.name)
-            if not self._answered(worker.status, seconds):
-                raise ChannelDown("no shell could be started in the sandbox")
+            until = time.monotonic() + seconds
+            while not self._answered(worker.status, min(POLL, max(0.0, until - time.monotonic()))):
+                if hung_up(self._alive):
+                    raise ChannelDown("the shell in the sandbox is gone")
+                if time.monotonic() >= until or kills != self._kills:
+                    worker.close()
+                    return None
             os.read(worker.status, 64)
         except BaseException:
             worker.close()

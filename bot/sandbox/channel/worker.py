@@ -11,7 +11,7 @@ import shlex
 import time
 
 from bot.protocols import Stream
-from bot.sandbox.channel.command import POLL, Command, Stop
+from bot.sandbox.channel.command import POLL, ChannelDown, Command, Stop
 from bot.sandbox.channel.output import HeadTail
 
 CHUNK = 1 << 18
@@ -35,12 +35,15 @@ class Worker:
         self.streams = self._new_streams()
 
     def begin(self, command: Command) -> None:
-        """Hand it a command."""
+        """Hand it a command. Raises ChannelDown when the task keeps it from being taken."""
         if command.stdin:
             write_file(f"{self.path}.stdin", command.stdin)
         write_file(f"{self.path}.command", _script(self.name, self.streams, command).encode("utf-8", "surrogateescape"))
         self.token = secrets.token_hex(4).encode()
-        os.write(self._turn, self.token + b"\n")
+        try:
+            os.write(self._turn, self.token + b"\n")
+        except BlockingIOError:
+            raise ChannelDown("a shell in the sandbox does not read") from None
 
     def dirty(self) -> None:
         """Somebody still holds its streams: the next command gets others."""
@@ -50,7 +53,8 @@ class Worker:
 
     def dismiss(self) -> None:
         """It has nothing to do and shall end."""
-        os.write(self._turn, b"end\n")
+        with contextlib.suppress(BlockingIOError):  # then the pipe's end tells it
+            os.write(self._turn, b"end\n")
         self.close()
 
     def close(self) -> None:
@@ -128,7 +132,8 @@ class Exchange:
         if self.code is not None and streams:
             self._worker.dirty()
         if self._command.stdin:
-            os.unlink(f"{self._worker.path}.stdin")  # noqa: PTH108
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self._worker.path}.stdin")  # noqa: PTH108
         return self.code is not None, streams
 
     def _rest(self) -> None:
