@@ -12,7 +12,7 @@ from docker.errors import APIError, NotFound
 from docker.types import LogConfig, Mount
 
 from bot.errors import SandboxError
-from bot.sandbox.docker.container import LABEL_OWNER, LABEL_RUN, Image
+from bot.sandbox.docker.container import LABEL_OWNER, LABEL_RUN, NOBODYS, Image
 from bot.sandbox.docker.engine import ENGINE_ERRORS
 from bot.sandbox.folder import PREFIX, Note, is_dead, read_note
 from bot.sandbox.workspace.mounts import release
@@ -90,7 +90,11 @@ def _rm(folder: Path) -> bool:
 
 
 def find(api: docker.APIClient, work: Path, run_id: str | None) -> dict[str, Path | None]:
-    """Leftovers by name: everything of one run, or everything that nobody can want. Raises ENGINE_ERRORS."""
+    """Leftovers by name: everything of one run, or everything that nobody can want. Raises ENGINE_ERRORS.
+
+    A container's label stays what it was when somebody takes it, so nobody's run is no reason to remove anything.
+    """
+    run_id = None if run_id == NOBODYS else run_id
     found: dict[str, Path | None] = {}
     living: set[str] = set()
     for folder in sorted(work.glob(f"{PREFIX}*")) if work.is_dir() else ():
