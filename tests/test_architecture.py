@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 """Room -> rooms that it may import besides itself. The doors may import everything but the test kit."""
 DOORS = {"action", "action_handover", "action_runner", "cli", "api", "__main__"}
-ONLY_IN = {"github": "forge", "docker": "sandbox", "litellm": "llm", "fastapi": "api"}
+ONLY_IN = {"github": "forge", "prometheus_client": "telemetry", "docker": "sandbox", "litellm": "llm", "fastapi": "api"}
 
 MAX_FILE, MAX_FUNCTION, MAX_METHODS, MAX_PROTOCOL = 400, 50, 10, 7
 

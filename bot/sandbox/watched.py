@@ -212,7 +212,7 @@ class WatchedSandbox(_Files, _Vitals):
             cwd=request.cwd,
             env_names=_names(request.env),
             stdin_bytes=len(request.stdin),
-            limit_seconds=request.seconds,
+            limit_seconds=round(request.seconds, 3),
         )
         with self._step("command_complete", "exec", **command) as facts:
             result = self._sandbox.exec(request, on_output=on_output, cancelled=cancelled)
