@@ -7,7 +7,7 @@ import re
 import ssl
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.sandbox.egress.addresses import admitted
@@ -170,6 +170,7 @@ BITS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.lists(BITS, max_size=8).map("".join)))
 @example("pypi.org:443")
 @example("a.name.com.:443")
@@ -185,6 +186,7 @@ def test_nothing_passes_but_what_is_on_the_list(target: str) -> None:
         assert len(judged.host) <= 255
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_no_text_around_the_name_leads_a_plain_request_elsewhere(before: str, after: str) -> None:
     judged = plain(f"http://{before}deb.example.org{after}")
@@ -193,6 +195,7 @@ def test_no_text_around_the_name_leads_a_plain_request_elsewhere(before: str, af
         assert not after or after[0] in "/?.:"
 
 
+@settings(deadline=None)
 @given(st.ip_addresses(v=4), st.sampled_from(["", "."]), st.integers(0, 6))
 def test_no_spelling_of_an_address_passes(address: ipaddress.IPv4Address, dot: str, form: int) -> None:
     a, b, c, d = address.packed
@@ -210,6 +213,7 @@ def test_no_spelling_of_an_address_passes(address: ipaddress.IPv4Address, dot: s
     assert plain(f"http://{spelled}{dot}/", None, EVERYTHING).code == "address_literal"
 
 
+@settings(deadline=None)
 @given(st.ip_addresses(v=6), st.booleans())
 def test_no_ipv6_address_passes(address: ipaddress.IPv6Address, full: bool) -> None:
     spelled = address.exploded if full else str(address)
@@ -242,6 +246,7 @@ def test_some_addresses_are_never_admitted(address: str) -> None:
     assert not admitted(address, private=True)
 
 
+@settings(deadline=None)
 @given(st.ip_addresses(v=4))
 def test_an_address_inside_another_is_judged_like_the_one_inside(inner: ipaddress.IPv4Address) -> None:
     packed = int(inner)
@@ -277,6 +282,7 @@ def test_the_name_in_a_real_hello_is_read_and_no_part_of_it_is_enough() -> None:
     assert [server_name(data[:end]) for end in range(len(data))] == [None] * len(data)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 600))
 def test_a_hello_may_be_spread_over_records(size: int) -> None:
     assert server_name(records(hello("pypi.org")[5:], size)) == "pypi.org"
@@ -323,6 +329,7 @@ def test_two_names_are_no_name() -> None:
             server_name(records(message, 10_000))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.integers(0, 600))
 def test_hostile_bytes_raise_one_error_only(noise: bytes, at: int) -> None:
     whole = hello("pypi.org")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import logging
 import socket
@@ -22,7 +23,7 @@ from tests.egress_fixtures import World, certificate, client_tls, drain, eventua
 
 __all__ = ["certificate", "client_tls", "server_tls", "world"]
 
-QUICK = Clocks(header=0.3, connect=0.5, idle=0.4)
+QUICK = Clocks(header=1.5, connect=1.5, idle=1.5)
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 
@@ -158,7 +159,7 @@ def hello(name: str | None) -> bytes:
 def test_a_tunnel_for_another_name_than_asked_for_is_closed(world: World, data: bytes) -> None:
     got: list[bytes] = []
     world.serve(lambda connection: got.append(connection.recv(1)), "a.example.org")
-    world.start("*.example.org", clocks=QUICK)
+    world.start("*.example.org", clocks=Clocks(header=1.5))
     status, connection = world.tunnel("a.example.org:443")
     assert status == 200
     connection.sendall(data)
@@ -521,23 +522,39 @@ def test_slow_and_silent_clients_are_let_go(world: World) -> None:
     assert sorted(world.codes(2)) == ["allowed", "bad_request"]
 
 
-def test_a_resolver_or_host_that_hangs_is_given_up(world: World, tmp_path: Path) -> None:
+def test_names_that_hang_are_given_up_and_hold_up_nothing_for_ever(world: World) -> None:
     free = threading.Event()
-    records: list[EgressRecord] = []
+    known = world.resolve
 
     def hang(host: str, port: int) -> list[str]:
-        free.wait(20)
-        return ["93.184.216.34"]
+        if host.startswith("slow"):
+            free.wait(30)
+        return known(host, port)
 
-    network = Network(mode="restricted", allow=("a.example.org",))
-    with EgressProxy(tmp_path / "s", network, records.append, resolver=hang, clocks=QUICK):
-        connection = socket.socket(socket.AF_UNIX)
-        connection.connect(str(tmp_path / "s"))
-        connection.sendall(b"CONNECT a.example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert b" 502 unresolved" in drain(connection)
-        connection.close()
+    world.resolve = hang  # type: ignore[method-assign]
+    world.serve(echo, "a.example.org")
+    proxy = world.start("*.example.org", clocks=QUICK)
+    with ThreadPoolExecutor(50) as threads:
+        asked = [f"CONNECT slow{nth}.example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n" for nth in range(50)]
+        assert all(b" 502 unresolved" in answer for answer in threads.map(world.ask, asked))
+    assert sum(each.name == "egress-names" for each in threading.enumerate()) <= 32
+    proxy.close()
+    with proxy:
+        assert world.tunnel("a.example.org:443")[0] == 200
     free.set()
-    assert [each.code for each in records] == ["unresolved"]
+    eventually(lambda: not any(each.name == "egress-names" for each in threading.enumerate()))
+
+
+def test_a_host_that_hangs_is_given_up(world: World) -> None:
+    async def hang(address: str, port: int) -> socket.socket:
+        await asyncio.sleep(60)
+        raise AssertionError("nobody waits that long")
+
+    world.connect = hang  # type: ignore[method-assign]
+    world.names["a.example.org"] = [["93.184.216.34", "93.184.216.35"]]
+    world.start("a.example.org", clocks=QUICK)
+    assert world.tunnel("a.example.org:443")[0] == 502
+    assert world.codes(1) == ["unreachable"]
 
 
 def test_200_connections_at_once(world: World) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.sandbox.egress.audit import read_records, write_record
@@ -25,6 +25,7 @@ def record(host: str, *, port: int = 443, method: str = "CONNECT", **rest: Any) 
     return EgressRecord(at=AT, host=host, port=port, method=method, **rest)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 5_000)), st.integers(1, 20_000))
 def test_exactly_the_budget_is_granted(counts: list[int], most: int) -> None:
     budget = Budget(max_requests=1, max_bytes=most)
@@ -32,6 +33,7 @@ def test_exactly_the_budget_is_granted(counts: list[int], most: int) -> None:
     assert granted == budget.spent == min(most, sum(counts))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 50_000), st.floats(0, 0.5)), min_size=1), st.integers(1_000, 1_000_000))
 def test_bandwidth_is_kept_over_every_span(pieces: list[tuple[int, float]], rate: int) -> None:
     """Whoever waits as long as told has never sent more than the rate allows, but for a slice of a second."""
@@ -50,6 +52,7 @@ def test_pieces_are_small_where_bandwidth_is() -> None:
     assert Budget(1, 1).delay(10**9, 0) == 0
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_text_forges_a_line(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.mktemp("audit") / "egress.jsonl"
@@ -109,6 +112,7 @@ def test_what_was_learned_becomes_an_allow_list() -> None:
     assert yaml.safe_load(policy_text(propose([])))["network"] == {"mode": "restricted", "allow": []}
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.builds(

@@ -17,8 +17,9 @@ from typing import Self
 
 from bot.errors import SandboxError
 from bot.sandbox.egress.budget import budget_of
-from bot.sandbox.egress.dial import Address, Connector, Resolver, Ways, connect, resolve
+from bot.sandbox.egress.dial import Address, Connector, Ways, connect
 from bot.sandbox.egress.exchange import Desk, serve
+from bot.sandbox.egress.names import Names, Resolver, resolve
 from bot.sandbox.egress.traffic import Clocks
 from bot.types.network import EgressRecord, Network
 
@@ -49,7 +50,7 @@ class EgressProxy:
         clocks: Clocks | None = None,
     ) -> None:
         self.path = path
-        ways = Ways(dict(routes or {}), resolver, connector)
+        ways = Ways(dict(routes or {}), Names(resolver), connector)
         self._desk = Desk(network, budget_of(network), ways, clocks or Clocks(), on_record)
         self._thread: threading.Thread | None = None
         self._stop: Callable[[], None] = lambda: None
@@ -88,6 +89,7 @@ class EgressProxy:
                 ready.set_exception(error)
             _LOG.exception("the egress proxy has ended")
         finally:
+            self._desk.ways.names.close()
             listener.close()
             _remove(self.path, identity)
 
