@@ -24,7 +24,8 @@ def one(stand: Stand) -> Row:
     row.add(DOCKER, lambda stack: ours.command(stand.ours.opened(stack)))
     row.add(BUBBLEWRAP, lambda stack: ours.command(stand.ours.opened(stack, "bubblewrap")))
     stand.add_peers(row, "shell")
-    row.add("SWE-ReX run_in_session", stand.peer("SWE-ReX", "shell", "in_session"))
+    if stand.peers:
+        row.add("SWE-ReX run_in_session", stand.peer("SWE-ReX", "shell", "in_session"))
     return row
 
 

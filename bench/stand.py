@@ -35,15 +35,13 @@ class Stand:
 
     def add_peers(self, row: Row, verb: str, *arguments: object, names: tuple[str, ...] = PEERS) -> None:
         """The peers' subjects of a row; their processes end with it."""
-        for name in names:
+        for name in names if self.peers else ():
             row.add(name, self.peer(name, verb, *arguments))
 
     def peer(self, name: str, verb: str, *arguments: object) -> Callable[[ExitStack], Once]:
         """One subject of a peer."""
 
         def make(stack: ExitStack) -> Once:
-            if name not in self.peers:
-                raise LeftOut(self.peers_note)
             stack.callback(self.peers[name].close)
             return self.peers[name].measure(verb, *arguments)
 
@@ -73,7 +71,7 @@ def stand(peers_python: Path | None) -> Iterator[Stand]:
 
 def _peers(made: Stand, python: Path | None) -> str:
     if python is None:
-        raise LeftOut("no Python with `pip install -r bench/peers.txt` was named by --peers")
+        raise LeftOut("left out: all peers, because no --peers named a Python that has bench/peers.txt installed")
     found = versions(python, PACKAGES)
     for name in PEERS:
         label = f"{LABEL}={name}"

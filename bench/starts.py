@@ -57,7 +57,7 @@ def bubblewrap(stand: Stand) -> Row:
     ours, floor = "Sandpiper bubblewrap", "host subprocess"
     row = Row("8", "bubblewrap, cold start to first output", goals=(Goal(ours, 20.0),), repeat=3)
     row.add(ours, lambda _: stand.ours.cold("bubblewrap"))
-    row.add("Sandpiper bubblewrap, until closed", lambda _: stand.ours.closing("bubblewrap", until_gone=False))
+    row.add(f"{ours}: close", lambda _: stand.ours.closing("bubblewrap", until_gone=False))
     row.notes.append(f"{floor}: see the row of one command; none of the peers has it")
     return row
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import ours
+from checkouts import make_big_checkout, path_of
 from floors import counted, said
 from ours import Kind
 from rows import Goal, LeftOut, Once, Row, Sample, timer
@@ -18,8 +19,7 @@ from bot.types.sandbox import ExecRequest
 
 SIZES = (1_000, 10_000, 100_000)
 CHANGED = 10
-_CHANGE = "for n in 0 1 2 3 4 5 6 7 8 9; do echo changed > folder00$n/file0000$n.txt || exit 1; done"
-_PER_FOLDER = 100
+_CHANGE = 'for file do echo changed > "$file" || exit 1; done'
 _BUDGET_SECONDS = 30.0
 """Copies of a large checkout take long, and so does their removal."""
 
@@ -64,13 +64,7 @@ def checkout(stand: Stand, size: int) -> Path:
     if size == 1:
         return stand.ours.checkout
     if size not in stand.checkouts:
-        folder = stand.folder / f"checkout-{size}"
-        for number in range(size):
-            file = folder / f"folder{number % (size // _PER_FOLDER):03}" / f"file{number:05}.txt"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(f"line of file {number}\n" * 4)
-        ours.commit(folder)
-        stand.checkouts[size] = folder
+        stand.checkouts[size] = make_big_checkout(stand.folder / f"checkout-{size}", size)
     return stand.checkouts[size]
 
 
@@ -145,7 +139,7 @@ def _collected(stand: Stand, kind: Kind, size: int) -> Once:
     def once() -> Sample:
         box = provider.create(template)
         try:
-            result = box.exec(ExecRequest(argv=("sh", "-c", _CHANGE)))
+            result = box.exec(ExecRequest(argv=_change(size)))
             if not result.ok:
                 raise LeftOut(f"the files could not be changed: {result.stderr!r}")
             with timer() as elapsed:
@@ -161,7 +155,7 @@ def _git_diff(stand: Stand, source: Path) -> Once:
     if source not in stand.copies:
         stand.copies[source] = _copy(source, _room(stand))
     copy = stand.copies[source]
-    subprocess.run(["sh", "-c", _CHANGE], cwd=copy, check=True)
+    subprocess.run(_change(SIZES[-1]), cwd=copy, check=True)
     git = ["git", "-c", "safe.directory=*", "diff", "--no-ext-diff"]
 
     def once() -> Sample:
@@ -170,6 +164,10 @@ def _git_diff(stand: Stand, source: Path) -> Once:
             return elapsed()
 
     return once
+
+
+def _change(size: int) -> tuple[str, ...]:
+    return ("sh", "-c", _CHANGE, "sh", *(path_of(number * (size // CHANGED)) for number in range(CHANGED)))
 
 
 def _copy(source: Path, folder: Path) -> Path:
