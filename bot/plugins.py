@@ -12,7 +12,13 @@ from bot.errors import PluginError
 
 BUILTIN: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
-        "sandboxes": MappingProxyType({"docker": "bot.sandbox.docker.provider:DockerProvider"}),
+        "sandboxes": MappingProxyType(
+            {
+                "docker": "bot.sandbox.docker.provider:DockerProvider",
+                "bubblewrap": "bot.sandbox.bubblewrap.provider:BubblewrapProvider",
+                "local": "bot.sandbox.local:LocalProvider",
+            }
+        ),
         "runtimes": MappingProxyType(
             {
                 "builtin": "bot.agent.runtimes.builtin:BuiltinRuntime",

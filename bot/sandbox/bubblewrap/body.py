@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.errors import SandboxError
-from bot.sandbox.bubblewrap import cgroup, processes
-from bot.sandbox.bubblewrap.cgroup import Groups
+from bot.sandbox import processes
+from bot.sandbox.bubblewrap import cgroup
+from bot.sandbox.bubblewrap.cgroup import Groups, read_groups
 from bot.sandbox.bubblewrap.launch import Processes
 from bot.sandbox.channel.pipes import Pipes
 from bot.sandbox.folder import Note, read_note
 from bot.sandbox.living import Facts
-from bot.sandbox.workspace.mounts import release
+from bot.sandbox.removal import remove_folder
 
 _LOG = logging.getLogger(__name__)
 _PING = 0.25
@@ -38,9 +37,7 @@ class Parts:
 
     def written(self) -> dict[str, str]:
         """For the note."""
-        folders = {controller: str(folder) for controller, folder in self.groups.folders.items()}
-        groups = json.dumps({"folders": folders, "version": dict(self.groups.version)})
-        return {"outer": self.outer, "init": self.init, "forwarder": self.forwarder, "groups": groups}
+        return {"outer": self.outer, "init": self.init, "forwarder": self.forwarder, "groups": self.groups.written()}
 
     def end(self) -> bool:
         """Kill all that runs; True when all is dead."""
@@ -54,12 +51,10 @@ class Parts:
 def parts_of(note: Note) -> Parts:
     """What a note names."""
     extra = note.extra
-    groups = json.loads(extra.get("groups", "{}"))
-    folders = {controller: Path(folder) for controller, folder in groups.get("folders", {}).items()}
     return Parts(
         outer=extra.get("outer", ""),
         init=extra.get("init", ""),
-        groups=Groups(folders, groups.get("version", {})),
+        groups=read_groups(extra.get("groups", "{}")),
         forwarder=extra.get("forwarder", ""),
     )
 
@@ -153,19 +148,4 @@ def await_shell(pipes: Pipes, found: Processes) -> None:
 def remove(folder: Path, parts: Parts) -> bool:
     """Remove what a dead sandbox leaves; True when nothing is left."""
     gone = cgroup.remove(parts.groups)
-    try:
-        release(folder)
-    except SandboxError as error:
-        _LOG.warning("folder %s: not removed: %s", folder, error)
-        return False
-    if not _rm(folder):
-        # The task may have taken rights from its own folders, and so from us where we are the same user.
-        subprocess.run(["chmod", "-R", "u+rwX", "--", str(folder)], capture_output=True, check=False)
-        _rm(folder)
-    return gone and not folder.exists()
-
-
-def _rm(folder: Path) -> bool:
-    # Not shutil.rmtree: a hostile tree is deeper than Python's stack.
-    done = subprocess.run(["rm", "-rf", "--one-file-system", "--", str(folder)], capture_output=True, check=False)
-    return done.returncode == 0 and not folder.exists()
+    return remove_folder(folder) and gone

@@ -5,6 +5,7 @@ user. Sources: the kernel's Documentation/admin-guide/cgroup-v1/ and cgroup-v2.r
 """
 
 import contextlib
+import json
 import os
 import re
 import time
@@ -54,6 +55,27 @@ class Groups:
     def notes(self) -> tuple[str, ...]:
         """A sentence for every limit that can't be had."""
         return tuple(text for controller, text in _MISSING.items() if controller not in self.folders)
+
+    def written(self) -> str:
+        """As text, for a note."""
+        folders = {controller: str(folder) for controller, folder in self.folders.items()}
+        return json.dumps({"folders": folders, "version": dict(self.version)})
+
+
+def read_groups(text: str) -> Groups:
+    """From the text of `written`."""
+    values = json.loads(text)
+    folders = {controller: Path(folder) for controller, folder in values.get("folders", {}).items()}
+    return Groups(folders, values.get("version", {}))
+
+
+def own_parents() -> Groups:
+    """As find_parents, for this process."""
+    own = Path("/proc/self")
+    try:
+        return find_parents((own / "cgroup").read_text(), (own / "mountinfo").read_text())
+    except OSError:
+        return Groups()
 
 
 def plan(name: str, parents: Groups) -> Groups:

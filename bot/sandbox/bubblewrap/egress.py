@@ -12,13 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bot.errors import SandboxError
-from bot.sandbox.bubblewrap.keeper import Keeper
 from bot.sandbox.bubblewrap.launch import Processes
-from bot.sandbox.bubblewrap.processes import kill, pid_of
 from bot.sandbox.egress import forwarder
 from bot.sandbox.egress.inside import PORT
 from bot.sandbox.egress.proxy import EgressProxy
 from bot.sandbox.folder import process_identity
+from bot.sandbox.keeper import Keeper
+from bot.sandbox.processes import kill, pid_of
 from bot.types.network import EgressRecord, Network
 
 _SECONDS = 15.0

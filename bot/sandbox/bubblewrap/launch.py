@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.errors import SandboxError
-from bot.sandbox.bubblewrap import processes
+from bot.sandbox import processes
 from bot.sandbox.bubblewrap.arguments import NO_OVERLAY, Files, Shape, inner_arguments, launch_arguments
 from bot.sandbox.bubblewrap.arguments import outer_arguments as outer
-from bot.sandbox.bubblewrap.keeper import Keeper
 from bot.sandbox.bubblewrap.seccomp import MACHINES, program
 from bot.sandbox.folder import process_identity
+from bot.sandbox.keeper import Keeper
 
 _SECONDS = 30.0
 """In which bubblewrap has to be through."""

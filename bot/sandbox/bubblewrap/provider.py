@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from bot.errors import SandboxError
-from bot.sandbox.bubblewrap import cgroup, processes
+from bot.sandbox import processes
+from bot.sandbox.bubblewrap import cgroup
 from bot.sandbox.bubblewrap.body import Parts, parts_of, remove
 from bot.sandbox.bubblewrap.workshop import PROVIDER, OnEgress, Workshop
 from bot.sandbox.capacity import capacity

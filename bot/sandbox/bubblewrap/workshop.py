@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Literal
 
 from bot.errors import SandboxError
-from bot.sandbox.bubblewrap import cgroup, processes
+from bot.sandbox import processes
+from bot.sandbox.bubblewrap import cgroup
 from bot.sandbox.bubblewrap.arguments import HOME, Shape, base_environment, etc_places
 from bot.sandbox.bubblewrap.body import BubblewrapBody, Parts, await_shell, parts_of, remove
 from bot.sandbox.bubblewrap.egress import open_proxy, start_forwarder
-from bot.sandbox.bubblewrap.keeper import Keeper
 from bot.sandbox.bubblewrap.launch import GroupRefused, OverlayRefused, Processes, launch
 from bot.sandbox.channel.pipes import INSIDE, Pipes, driver_argv, make_channel
 from bot.sandbox.counters import Groups as Meter
 from bot.sandbox.egress.inside import PROXY_ENVIRONMENT
 from bot.sandbox.folder import PREFIX, Note, describe, note_for, now, process_identity, restore, write_note
+from bot.sandbox.keeper import Keeper
 from bot.sandbox.living import Facts
 from bot.sandbox.toolchain import Toolchain, Toolchains
 from bot.sandbox.workspace.disk import disk_watch
@@ -157,11 +158,7 @@ class Workshop:
 
     @cached_property
     def _parents(self) -> cgroup.Groups:
-        own = Path("/proc/self")
-        try:
-            return cgroup.find_parents((own / "cgroup").read_text(), (own / "mountinfo").read_text())
-        except OSError:
-            return cgroup.Groups()
+        return cgroup.own_parents()
 
     def _note_egress(self, name: str, run_id: str, record: EgressRecord) -> None:
         if self._on_egress is not None:

@@ -11,11 +11,12 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from types import MappingProxyType
 
 from bot.sandbox.folder import now
 
 _Due = dict[str, tuple[float, Callable[[], object]]]
-_ENVIRONMENT: Mapping[str, str] = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+ENVIRONMENT: Mapping[str, str] = MappingProxyType({"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
 """Anybody may see it in /proc/1/environ of the sandbox."""
 
 
@@ -29,7 +30,12 @@ class Keeper:
         self._children: list[subprocess.Popen[bytes]] = []
 
     def start(
-        self, argv: Sequence[str], *, pass_fds: Sequence[int] = (), stdout: int = subprocess.DEVNULL
+        self,
+        argv: Sequence[str],
+        *,
+        pass_fds: Sequence[int] = (),
+        stdout: int = subprocess.DEVNULL,
+        env: Mapping[str, str] = ENVIRONMENT,
     ) -> subprocess.Popen[bytes]:
         """Start it in a session of its own, standard error into a pipe. Raises OSError."""
         started: Future[subprocess.Popen[bytes]] = Future()
@@ -41,7 +47,7 @@ class Keeper:
                     stdin=subprocess.DEVNULL,
                     stdout=stdout,
                     stderr=subprocess.PIPE,
-                    env=_ENVIRONMENT,
+                    env=env,
                     cwd="/",
                     pass_fds=pass_fds,
                     start_new_session=True,
@@ -73,7 +79,7 @@ class Keeper:
     def _ask(self, job: Callable[[_Due], None]) -> None:
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="bubblewrap-keeper", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="sandbox-keeper", daemon=True)
                 self._thread.start()
         self._jobs.put(job)
 

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from bot.sandbox.folder import process_identity
@@ -67,14 +68,17 @@ def descendants(pid: int) -> set[int]:
 def halt(init: str, halted: bool) -> None:
     """Stop everything below the first process of a namespace, or let it go on. Raises OSError when it goes on."""
     pid = pid_of(init)
-    if not alive(init):
-        return
+    if alive(init):
+        halt_each(lambda: {pid, *descendants(pid)}, halted)
+
+
+def halt_each(everyone: Callable[[], set[int]], halted: bool) -> None:
+    """Stop processes, or let them go on, until all are. Raises OSError when they go on."""
     for _ in range(_ROUNDS):  # those that run meanwhile start others
-        everyone = {pid, *descendants(pid)}
-        for each in everyone:
+        for each in everyone():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(each, signal.SIGSTOP if halted else signal.SIGCONT)
-        if not halted or all(_stopped(each) for each in {pid, *descendants(pid)}):
+        if not halted or all(_state(each) in "TtZX" for each in everyone()):
             return
         time.sleep(0.005)
     raise OSError("its processes multiply faster than they can be stopped")
@@ -83,10 +87,6 @@ def halt(init: str, halted: bool) -> None:
 def halted(init: str) -> bool:
     """Whether the first process of a namespace is stopped."""
     return alive(init) and _state(pid_of(init)) == "T"
-
-
-def _stopped(pid: int) -> bool:
-    return _state(pid) in "TtZX"
 
 
 def _state(pid: int) -> str:
