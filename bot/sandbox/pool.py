@@ -55,7 +55,9 @@ class WarmPool:
             if (made := _adopted(spare, template)) is not None:
                 break
         else:
-            made = self._made(template)
+            began = time.monotonic()
+            made = self._provider.create(template)
+            self._usual = time.monotonic() - began  # nobody waits longer than that for one that is coming
         self._stock.want(key, template, self._minimum, pinned=False)
         return made
 
@@ -65,6 +67,10 @@ class WarmPool:
             self._provider.warm(template, count)
         else:
             self._stock.want(shape_of(template), template, min(count, self._maximum), pinned=True)
+
+    def ready(self, template: Template) -> int:
+        """How many wait that would do for it."""
+        return 0 if self._stock is None else self._stock.ready(shape_of(template))
 
     def healthy(self) -> str | None:
         """See the Protocol."""
@@ -91,13 +97,6 @@ class WarmPool:
         if self._stock is not None:
             self._stock.close()
         self._provider.close()
-
-    def _made(self, template: Template) -> Sandbox:
-        """A new one, and how long it took: nobody waits longer for one that is coming."""
-        began = time.monotonic()
-        made = self._provider.create(template)
-        self._usual = time.monotonic() - began
-        return made
 
 
 def _adopted(spare: Spare, template: Template) -> Sandbox | None:

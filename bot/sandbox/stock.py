@@ -144,6 +144,12 @@ class Stock:
         self._do(job)
         return True
 
+    def ready(self, key: Hashable) -> int:
+        """How many of that shape could be taken now."""
+        with self._changed:
+            shelf = self._shelves.get(key)
+            return len(shelf.ready) if shelf is not None else 0
+
     def unused(self) -> int:
         """How many there are: ready, being made, or being closed."""
         with self._changed:

@@ -16,19 +16,19 @@ from bot.errors import SandboxError
 from bot.sandbox.channel.command import Channel
 from bot.sandbox.channel.pipes import INSIDE, Pipes, make_channel
 from bot.sandbox.docker.body import DockerBody, meter_of
-from bot.sandbox.docker.container import HOME, Shape, base_environment
+from bot.sandbox.docker.container import HOME, NOBODYS, Shape, base_environment
 from bot.sandbox.docker.engine import ENGINE_ERRORS, EngineChannel
 from bot.sandbox.docker.hardware import check_runtime, gpu_environment
 from bot.sandbox.docker.images import Resolved, resolve
 from bot.sandbox.docker.network import Attachment, attach
-from bot.sandbox.docker.spare import NOBODYS, SPARE, Spare, can_wait
+from bot.sandbox.docker.spare import SPARE, Spare, can_wait
 from bot.sandbox.docker.starting import OverlayRefused, start, start_error, unavailable
 from bot.sandbox.docker.workshop import PROVIDER, Workshop
 from bot.sandbox.folder import PREFIX, Note, describe, note_for, restore, write_note
 from bot.sandbox.living import Facts, LivingSandbox
 from bot.sandbox.workspace.disk import disk_watch, exhausted
 from bot.sandbox.workspace.overlay import Workspace, identity, prepare
-from bot.types.sandbox import SandboxRecord, Template
+from bot.types.sandbox import ExecRequest, SandboxRecord, Template
 
 _LOG = logging.getLogger(__name__)
 _CHANNEL = "channel"
@@ -42,7 +42,11 @@ def make(shop: Workshop, template: Template) -> LivingSandbox:
 
 def make_spare(shop: Workshop, template: Template) -> Spare | None:
     """One that nobody has taken yet; None where its clock could not wait. Raises as `make`."""
-    return _made(shop, template.changed(run_id=NOBODYS), SPARE) if can_wait(template) else None
+    if not can_wait(template):
+        return None
+    spare = _made(shop, template.changed(run_id=NOBODYS, detached=False), SPARE)
+    spare.sandbox.exec(ExecRequest(argv=("true",)))  # the shell that takes the first command is there from now on
+    return spare
 
 
 def _made(shop: Workshop, template: Template, provider: str) -> Spare:
