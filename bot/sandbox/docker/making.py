@@ -45,7 +45,11 @@ def make_spare(shop: Workshop, template: Template) -> Spare | None:
     if not can_wait(template):
         return None
     spare = _made(shop, template.changed(run_id=NOBODYS, detached=False), SPARE)
-    spare.sandbox.exec(ExecRequest(argv=("true",)))  # the shell that takes the first command is there from now on
+    try:
+        spare.sandbox.exec(ExecRequest(argv=("true",)))  # the shell that takes the first command is there from now on
+    except BaseException:
+        spare.close()
+        raise
     return spare
 
 
