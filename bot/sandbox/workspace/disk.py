@@ -15,8 +15,8 @@ from bot.sandbox.workspace.volume import INODES, PER_INODE
 _MIB = 1 << 20
 _RESERVE = 1 << 30
 """Bytes of the machine's disk that no command may take, whatever its own limit."""
-_FULL = 64 << 10
-"""Bytes: with fewer left, a disk is full."""
+_FULL = 2 * _MIB
+"""Bytes: with fewer left, a disk is full, since a large write fails as a whole. Of a small disk, a sixteenth."""
 
 
 class _Free(NamedTuple):
@@ -53,7 +53,7 @@ def exhausted(workspace: Workspace) -> bool:
         state = os.statvfs(workspace.changed)
     except OSError:
         return False
-    return state.f_bavail * state.f_frsize < _FULL or state.f_favail == 0
+    return state.f_favail == 0 or state.f_bavail * state.f_frsize < min(_FULL, state.f_blocks * state.f_frsize // 16)
 
 
 def written(workspace: Workspace, limit: Used) -> Used:

@@ -84,7 +84,7 @@ def _make(image: Path, megabytes: int) -> None:
     room = megabytes * _MIB
     inodes = max(INODES, room // PER_INODE)
     reserve = min(16 * _MIB, room // 25)  # the kernel keeps 2 % for itself, at the most 16 MiB
-    size = room + inodes * _INODE + reserve + room // 128 + 4 * _MIB
+    size = room + inodes * _INODE + reserve + room // 1024 + 2 * _MIB
     os.truncate(image, size // _MIB * _MIB)
     words = ["-q", "-F", "-m", "0", "-b", str(_BLOCK), "-I", str(_INODE), "-N", str(inodes), "-O", _FEATURES]
     words += ["-E", "lazy_itable_init=1,nodiscard", "--", str(image)]
