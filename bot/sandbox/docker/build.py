@@ -14,9 +14,10 @@ import tarfile
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Literal
 
@@ -105,6 +106,25 @@ def build(
     return name
 
 
+def prune(
+    api: docker.APIClient, older_than: timedelta = timedelta(0), *, only: Collection[str] | None = None
+) -> tuple[str, ...]:
+    """Remove images of ours (or `only` these of them) that were built so long ago and that no container uses.
+
+    Returns their names.
+    """
+    before = time.time() - older_than.total_seconds()
+    gone = []
+    for image in api.images(filters={"label": LABEL}):
+        # By name and without force: what somebody else tagged too, or runs, stays.
+        for name in (each for each in image["RepoTags"] or () if each.startswith(f"{REPOSITORY}:")):
+            with suppress(APIError):
+                if image["Created"] <= before and (only is None or name in only):
+                    api.remove_image(name)
+                    gone.append(name)
+    return tuple(gone)
+
+
 def _is_there(api: docker.APIClient, name: str) -> bool:
     try:
         api.inspect_image(name)  # type: ignore[no-untyped-call]
@@ -120,20 +140,17 @@ def _context(checkout: Path, recipe: Recipe, dockerfile: bytes) -> IO[bytes]:
         raise SandboxError(
             "dockerfile_invalid", f"the build's context {recipe.context!r} is no folder of the checkout", hint="use `.`"
         )
-    ignored = (read_inside(root, _IGNORE, _TEXT) or b"").decode("utf-8-sig", errors="replace").splitlines()
-    patterns = [each for each in ignored if each.strip() and not each.startswith("#")]
-    total = 0
     spooled = tempfile.SpooledTemporaryFile(max_size=64 * _MIB)  # noqa: SIM115 - the caller closes it
-    with tarfile.open(fileobj=spooled, mode="w") as archive:
-        _add_text(archive, _FILE, dockerfile)
-        _add_text(archive, _IGNORE, f"{_FILE}\n{_IGNORE}\n".encode())
-        paths = sorted(exclude_paths(str(root), [*patterns, ".git", "**/.git"], _FILE))
-        for path in paths if len(paths) <= _FILES else ():
-            if path not in (_FILE, _IGNORE):
-                total += _add(archive, root, path)
-            if total > _BYTES:
-                break
-    if total > _BYTES or len(paths) > _FILES:
+    try:
+        fits = _fill(spooled, root, dockerfile)
+    except OSError as error:
+        spooled.close()
+        raise SandboxError(
+            "image_build_failed",
+            f"the build's context {recipe.context!r} can't be read: {error}",
+            hint="every folder of the checkout must be readable, and the folder for temporary files must have room",
+        ) from error
+    if not fits:
         spooled.close()
         raise SandboxError(
             "build_context_too_large",
@@ -141,6 +158,23 @@ def _context(checkout: Path, recipe: Recipe, dockerfile: bytes) -> IO[bytes]:
             hint=f"leave out in {_IGNORE} what the build does not need",
         )
     return spooled
+
+
+def _fill(into: IO[bytes], root: Path, dockerfile: bytes) -> bool:
+    """Write the archive; False when it would be too large."""
+    ignored = (read_inside(root, _IGNORE, _TEXT) or b"").decode("utf-8-sig", errors="replace").splitlines()
+    patterns = [each for each in ignored if each.strip() and not each.startswith("#")]
+    paths = sorted(exclude_paths(str(root), [*patterns, ".git", "**/.git"], _FILE))
+    total = 0
+    with tarfile.open(fileobj=into, mode="w") as archive:
+        _add_text(archive, _FILE, dockerfile)
+        _add_text(archive, _IGNORE, f"{_FILE}\n{_IGNORE}\n".encode())
+        for path in paths if len(paths) <= _FILES else ():
+            if path not in (_FILE, _IGNORE):
+                total += _add(archive, root, path)
+            if total > _BYTES:
+                return False
+    return len(paths) <= _FILES
 
 
 def _add(archive: tarfile.TarFile, root: Path, path: str) -> int:
@@ -199,10 +233,11 @@ def _build(
     headers = {"Content-Type": "application/x-tar"}
     deadline = time.monotonic() + building.seconds
     try:
-        for message in stream(api, "/build", deadline, params=params, headers=headers, data=context):
-            log.add(str(message.get("error") or message.get("stream") or ""))
-            if "error" in message:
-                raise _failed(recipe, log.tail)
+        with closing(stream(api, "/build", deadline, params=params, headers=headers, data=context)) as messages:
+            for message in messages:
+                log.add(str(message.get("error") or message.get("stream") or ""))
+                if "error" in message:
+                    raise _failed(recipe, log.tail)
         if not _is_there(api, name):
             raise _failed(recipe, [*log.tail, "the engine's answer broke off"])
     except BaseException as error:  # also an interrupt must leave nothing behind

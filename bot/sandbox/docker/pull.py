@@ -9,7 +9,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -90,8 +90,11 @@ def pull(api: docker.APIClient, name: str, pulling: Pulling, on_progress: OnProg
             time.sleep(pause)
 
 
-def stream(api: docker.APIClient, path: str, deadline: float, **request: Any) -> Iterator[Mapping[str, Any]]:
-    """Messages with which the engine answers a POST. Raises TimeoutError at the deadline (time.monotonic), APIError."""
+def stream(api: docker.APIClient, path: str, deadline: float, **request: Any) -> Generator[Mapping[str, Any]]:
+    """Messages with which the engine answers a POST; closing the stream ends what the engine does.
+
+    Raises TimeoutError at the deadline (of time.monotonic), APIError when the engine refuses.
+    """
     seconds = deadline - time.monotonic()
     if seconds <= 0:
         raise TimeoutError
@@ -139,10 +142,11 @@ def _try(api: docker.APIClient, wanted: Reference, pulling: Pulling, deadline: f
     headers = {"X-Registry-Auth": auth.encode_header(login)} if login else {}
     params = {"fromImage": wanted.repository, "tag": wanted.tag}
     try:
-        for message in stream(api, "/images/create", deadline, params=params, headers=headers):
-            if "error" in message:
-                raise _error(wanted, str(message["error"]), login)
-            progress.add(message)
+        with contextlib.closing(stream(api, "/images/create", deadline, params=params, headers=headers)) as messages:
+            for message in messages:
+                if "error" in message:
+                    raise _error(wanted, str(message["error"]), login)
+                progress.add(message)
         api.inspect_image(wanted.name)  # type: ignore[no-untyped-call]
     except TimeoutError:
         raise _late(wanted, pulling, f" ({progress.text()})") from None
