@@ -17,14 +17,9 @@ from bot.llm.models import choose_model
 from bot.plugins import load_adapter
 from bot.protocols import LLM, AgentRuntime, Cancelled, ForgeReader, ForgeWriter, Observer
 from bot.redaction import secrets_of
-from bot.sandbox.watched import Watched
+from bot.sandboxes import open_sandboxes, watchers
 from bot.settings import Settings
 from bot.store.folder import FolderStore
-from bot.telemetry.alarm import Alarm
-from bot.telemetry.audit import AuditLog, audit_path
-from bot.telemetry.display import watched_by
-from bot.telemetry.log import LoggedNews
-from bot.telemetry.metrics import Metrics, MetricsFile
 from bot.types.event import Repository
 from bot.types.task import RunSpec
 
@@ -46,8 +41,7 @@ def wire(
     Raises ConfigurationError where a setting is missing, PluginError where a name has no adapter.
     """
     secrets = secrets_of(environ, settings)
-    watch = _watchers(settings, watch, secrets)
-    provider = load_adapter("sandboxes", settings.sandbox)(work=settings.state / "sandboxes")
+    watch = watchers(settings, watch, secrets)
     reader, writer = _forge(settings, repository, local)
     model = partial(_model, settings, dict(environ))
     return Deps(
@@ -55,7 +49,7 @@ def wire(
         reader=reader,
         writer=DryRunWriter() if settings.dry_run else writer,
         store=FolderStore(settings.state),
-        sandboxes=Watched(provider, watch, actor=actor),
+        sandboxes=open_sandboxes(settings, watch, actor=actor),
         runtime=partial(_runtime, model),
         model=model if choose_model(settings, environ) else None,
         checkouts=GitCheckouts(settings, local / "repository.git" if local else checkout),
@@ -63,16 +57,6 @@ def wire(
         cancelled=cancelled,
         secrets=secrets,
     )
-
-
-def _watchers(settings: Settings, people: Observer, secrets: tuple[str, ...]) -> Observer:
-    """Everybody who watches: the audit log always, a metrics file where one is asked for. None disturbs another."""
-    audit = AuditLog(audit_path(settings), secrets=secrets)
-    if settings.audit_log is not None:
-        audit.open()  # who asked for it learns before anything happens that it can't be had
-    files = () if settings.metrics_file is None else (MetricsFile(Metrics(), settings.metrics_file),)
-    told = watched_by(people, audit, LoggedNews(), *files)
-    return watched_by(told, Alarm(told))
 
 
 def _forge(settings: Settings, repository: Repository, local: Path | None) -> tuple[ForgeReader, ForgeWriter]:

@@ -37,7 +37,8 @@ ALLOWED: dict[str, set[str]] = {
     "deps": SEAMS,
     "execution": SEAMS | {"deps", "stop", "forge", "store"},
     "pipeline": SEAMS | {"deps", "execution", "triage", "forge", "store"},
-    "wiring": SEAMS | {"deps", "plugins", "forge", "llm", "sandbox", "store", "telemetry"},
+    "sandboxes": SEAMS | {"plugins", "sandbox", "telemetry"},
+    "wiring": SEAMS | {"deps", "plugins", "forge", "llm", "sandboxes", "store", "telemetry"},
 }
 """Room -> rooms that it may import besides itself. The doors may import everything but the test kit."""
 DOORS = {"action", "action_handover", "action_runner", "cli", "api", "__main__"}
