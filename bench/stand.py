@@ -10,6 +10,7 @@ from pathlib import Path
 
 import docker
 from asking import Asked, versions
+from docker.utils import kwargs_from_env
 from floors import LABEL, Floor, remove
 from image import small_image
 from ours import Ours, remove_folder
@@ -52,7 +53,8 @@ class Stand:
 def stand(peers_python: Path | None) -> Iterator[Stand]:
     """Ready to measure; whatever was made is removed with the block, also after an interrupt."""
     with ExitStack() as stack:
-        client = docker.from_env(timeout=120)
+        # it keeps a pool for each URL, and with the usual 25 it closes one that another thread uses
+        client = docker.DockerClient(**kwargs_from_env(), timeout=120, num_pools=200, max_pool_size=50)
         stack.callback(client.close)
         folder = Path(tempfile.mkdtemp(prefix="sandpiper-bench-"))
         folder.chmod(0o755)
