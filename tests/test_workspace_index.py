@@ -107,6 +107,17 @@ def test_large_index_with_conflicts_submodules_and_extensions(tmp_path: Path) ->
     assert not found.below(b"vendor/sub")
 
 
+def test_index_of_entries_that_have_nothing_in_common_is_read_whole(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    lines = [f"100644 {'ab' * 20} 0\tq{n % 97}/file{n:05d}" for n in range(6_000)]
+    git(tmp_path, "update-index", "--index-info", stdin="\n".join(lines).encode())
+    (tmp_path / "a-first").write_text("the only one with a device")
+    git(tmp_path, "add", "a-first")
+    found, expected = open_tracked(tmp_path), listed(tmp_path)
+    assert isinstance(found, PathSet)
+    same(found, PathSet(expected), frozenset(sorted(expected)[::500]))
+
+
 def encode(paths: dict[bytes, tuple[int, bytes, bool]], owner: tuple[int, int, int], rest: bytes, name: int) -> bytes:
     """An index as git writes it: path -> (mode, name of the object, extended flags?)."""
     extended = any(each[2] for each in paths.values())

@@ -13,6 +13,7 @@ Source: gitformat-index(5).
 
 import os
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +35,8 @@ _FAR = 65_536
 """Bytes in which an entry is looked for. Where none is found, they are walked through: slower, as right."""
 _NEAR = 768
 """Bytes that are rather walked through than halved."""
+_STEPS = 2000
+"""Entries that are walked through. More are read faster all at once."""
 _MODES = frozenset(mode.to_bytes(4, "big") for mode in (0o100644, 0o100755, 0o120000, 0o160000))
 _OPTIONAL = frozenset((b"TREE", b"REUC", b"UNTR", b"FSMN", b"EOIE", b"IEOT"))
 """Extensions that say nothing about which paths there are."""
@@ -66,17 +69,10 @@ class IndexFile:
     """Tracked, from an index of version 2 or 3 that stays open. Raises OSError, and IndexFormatError if it is odd."""
 
     def __init__(self, file: Path) -> None:
-        self._file = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-        weakref.finalize(self, os.close, self._file)
-        self._size = os.fstat(self._file).st_size
-        header = self._read(0, _HEADER)
-        if header[:4] != b"DIRC" or int.from_bytes(header[4:8], "big") not in (2, 3):
-            raise IndexFormatError("not an index of version 2 or 3")
+        self._entries = _Entries(file)
         self._known: dict[bytes, bytes | None] = {}
         self._probed: dict[tuple[int, int], _Entry | None] = {}
         self._whole: PathSet | None = None
-        self._common = b""
-        self._layout()
 
     def __contains__(self, path: bytes) -> bool:
         if self._whole is None:
@@ -94,54 +90,9 @@ class IndexFile:
                 self._read_whole()
         return self._whole is not None and self._whole.below(folder)
 
-    def _read(self, start: int, size: int) -> bytes:
-        return os.pread(self._file, size, start)
-
     def _read_whole(self) -> None:
         """An error is the caller's: there was an index that could be read, and now there is none."""
-        self._whole = PathSet(tracked_paths(self._read(0, self._size)))
-
-    def _layout(self) -> None:
-        """Which hash there is, and where the entries end."""
-        first = self._read(_HEADER, _STAT)
-        self._common = first[16:20] + first[28:36]
-        try:
-            self._end = self._find_end(_SHA1)
-        except IndexFormatError:
-            self._end = self._find_end(_SHA256)
-
-    def _find_end(self, name: int) -> int:
-        self._name = name
-        low, high = _HEADER, self._size - name
-        if self._is_end(low):
-            return low
-        if self._read(low + 24, 4) not in _MODES or self._read(low + 16, 4) in _MODES:  # the second: it would look so
-            raise IndexFormatError("an unusual first entry")
-        while high - low > _NEAR:
-            middle = (low + high) // 2
-            entry = self._next(middle, high)
-            low, high = (low, middle) if entry is None else (entry.start, high)
-        while not self._is_end(low):
-            low = self._entry(low).end
-        return low
-
-    def _is_end(self, position: int) -> bool:
-        """Whether nothing but extensions lies between here and the checksum."""
-        last = self._size - self._name
-        while position < last:
-            head = self._read(position, 8)
-            if len(head) < 8 or not (head[:4].isalpha() and head[:4].isascii()):
-                return False
-            if head[:4] not in _OPTIONAL:
-                return self._odd_extension(position, last)
-            position += 8 + int.from_bytes(head[4:8], "big")
-        return position == last
-
-    def _odd_extension(self, position: int, last: int) -> bool:
-        size = int.from_bytes(self._read(position + 4, 4), "big")
-        if position + 8 + size <= last and self._read(position, 4) in (b"link", b"sdir"):
-            raise IndexFormatError("a split or a sparse index")
-        return False
+        self._whole = PathSet(tracked_paths(self._entries.all_bytes()))
 
     def _first_from(self, target: bytes) -> bytes | None:
         """The first path that is not before `target`."""
@@ -150,27 +101,56 @@ class IndexFile:
         return self._known[target]
 
     def _search(self, target: bytes) -> bytes | None:
-        low, high, path = _HEADER, self._end, b""
+        low, high, path = _HEADER, self._entries.end, b""
         while high - low > _NEAR:
             middle = (low + high) // 2
             entry = self._probe(middle, high)
             low, high = (entry.start, high) if entry and entry.path < target else (low, middle)
-        while low < self._end:
-            entry = self._entry(low)
+        for entry in self._entries.walk(low):
             if entry.path < path:
                 raise IndexFormatError("the entries are not sorted")
             if entry.path >= target:
                 return entry.path
-            low, path = entry.end, entry.path
+            path = entry.path
         return None
 
     def _probe(self, position: int, until: int) -> _Entry | None:
         """Every search begins with the same halves."""
         if (position, until) not in self._probed:
-            self._probed[position, until] = self._next(position, until)
+            self._probed[position, until] = self._entries.next(position, until)
         return self._probed[position, until]
 
-    def _next(self, position: int, until: int) -> _Entry | None:
+
+class _Entries:
+    """The open file, and where entries begin and end in it."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._file)
+        self._size = os.fstat(self._file).st_size
+        header, first = self._read(0, _HEADER), self._read(_HEADER, _STAT)
+        if header[:4] != b"DIRC" or int.from_bytes(header[4:8], "big") not in (2, 3):
+            raise IndexFormatError("not an index of version 2 or 3")
+        self._common = first[16:20] + first[28:36]
+        try:
+            self.end = self._find_end(_SHA1)
+        except IndexFormatError:
+            self.end = self._find_end(_SHA256)
+
+    def all_bytes(self) -> bytes:
+        return self._read(0, self._size)
+
+    def walk(self, start: int) -> Iterator[_Entry]:
+        """From an entry on to the last one."""
+        for _ in range(_STEPS):
+            if start >= self.end:
+                return
+            entry = self._entry(start)
+            yield entry
+            start = entry.end
+        raise IndexFormatError("too few entries are alike")
+
+    def next(self, position: int, until: int) -> _Entry | None:
         """The first entry from here on that begins before `until`. One that is unlike the first may be passed over."""
         position += -(position - _HEADER) % 8
         limit = min(until, position + _FAR)
@@ -190,6 +170,44 @@ class IndexFile:
                 at += 8
             position += _WINDOW - 8
         return None
+
+    def _read(self, start: int, size: int) -> bytes:
+        return os.pread(self._file, size, start)
+
+    def _find_end(self, name: int) -> int:
+        self._name = name
+        low, high = _HEADER, self._size - name
+        if self._is_end(low):
+            return low
+        if self._read(low + 24, 4) not in _MODES or self._read(low + 16, 4) in _MODES:  # the second: it would look so
+            raise IndexFormatError("an unusual first entry")
+        while high - low > _NEAR:
+            middle = (low + high) // 2
+            entry = self.next(middle, high)
+            low, high = (low, middle) if entry is None else (entry.start, high)
+        for _ in range(_STEPS):
+            if self._is_end(low):
+                return low
+            low = self._entry(low).end
+        raise IndexFormatError("too few entries are alike")
+
+    def _is_end(self, position: int) -> bool:
+        """Whether nothing but extensions lies between here and the checksum."""
+        last = self._size - self._name
+        while position < last:
+            head = self._read(position, 8)
+            if len(head) < 8 or not (head[:4].isalpha() and head[:4].isascii()):
+                return False
+            if head[:4] not in _OPTIONAL:
+                return self._odd_extension(position, last)
+            position += 8 + int.from_bytes(head[4:8], "big")
+        return position == last
+
+    def _odd_extension(self, position: int, last: int) -> bool:
+        size = int.from_bytes(self._read(position + 4, 4), "big")
+        if position + 8 + size <= last and self._read(position, 4) in (b"link", b"sdir"):
+            raise IndexFormatError("a split or a sparse index")
+        return False
 
     def _alike(self, window: bytes, at: int) -> bool:
         return (
