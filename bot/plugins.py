@@ -14,6 +14,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "sandboxes": MappingProxyType(
             {
+                "auto": "bot.sandbox.select:auto",
                 "docker": "bot.sandbox.docker.provider:DockerProvider",
                 "bubblewrap": "bot.sandbox.bubblewrap.provider:BubblewrapProvider",
                 "local": "bot.sandbox.local:LocalProvider",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bot.errors import SandboxError
+from bot.errors import ConfigurationError
 from bot.plugins import load_adapter
 from bot.protocols import Observer, SandboxProvider
 from bot.sandbox.news import egress_news
@@ -23,9 +23,8 @@ from bot.telemetry.log import LoggedNews
 from bot.telemetry.metrics import Metrics, MetricsFile
 from bot.types.network import EgressRecord
 
-AUTO = "auto"
-CLOSED = ("docker", "bubblewrap")
-"""What `auto` tries, in this order: both shut code in. `local` does not, and is never chosen by itself."""
+CLOSED = ("auto", "docker", "bubblewrap")
+"""Those that shut code in. `local` does not, and is never chosen by itself."""
 
 OnEgress = Callable[[EgressRecord], None]
 
@@ -52,12 +51,12 @@ def open_sandboxes(
     """The provider by its name, the settings' one if empty. `watch` comes from `watchers`; `actor` is who asked.
 
     `unisolated`: a trusted user said that `local` may be used. `on_egress` sees what restricted sandboxes asked for.
-    Raises PluginError for an unknown name, SandboxError `no_sandbox` where `auto` finds none.
+    Raises PluginError for an unknown name, ConfigurationError for `local` without that word. Nothing is asked of any
+    engine before a sandbox is.
     """
     told = _egress(watch, on_egress)
     chosen = name or settings.sandbox
-    provider = _first(settings, told) if chosen == AUTO else _opened(settings, chosen, told, unisolated)
-    return Watched(provider, watch, actor=actor)
+    return Watched(_opened(settings, chosen, told, unisolated), watch, actor=actor)
 
 
 def work_of(settings: Settings) -> Path:
@@ -74,27 +73,16 @@ def _egress(watch: Observer, also: OnEgress | None) -> Callable[[str, str, Egres
     return tell
 
 
-def _first(settings: Settings, told: Callable[[str, str, EgressRecord], None]) -> SandboxProvider:
-    """The first that works, found by asking it, not by looking for its program."""
-    wrong = []
-    for name in CLOSED:
-        provider = _opened(settings, name, told, False)
-        reason = provider.healthy()
-        if reason is None:
-            return provider
-        provider.close()
-        wrong.append(f"{name}: {reason.partition(chr(10))[0]}")
-    hint = "start Docker, or allow unprivileged namespaces and install bubblewrap; see `sandpiper doctor`"
-    raise SandboxError("no_sandbox", f"no provider can make a sandbox here; {'; '.join(wrong)}", hint=hint)
-
-
 def _opened(
     settings: Settings, name: str, told: Callable[[str, str, EgressRecord], None], unisolated: bool
 ) -> SandboxProvider:
+    if name == "local" and not unisolated:
+        hint = "take `auto`; only a flag on a trusted user's own command line allows `local`"
+        raise ConfigurationError("local_not_allowed", "`local` runs code without any isolation", hint=hint)
     options: dict[str, Any] = {"work": work_of(settings)}
     if name in CLOSED:
         options["on_egress"] = told
-    if name == "docker":
+    if name in ("auto", "docker"):
         options["images"] = _image_rules(settings)
     if name == "local":
         options["allowed"] = unisolated

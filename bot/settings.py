@@ -42,8 +42,8 @@ class Settings(Value):
     """Beginning of labels that start a task."""
     policy: str = ".github/bot.yml"
     """Path of the repository's policy, read from the default branch only."""
-    sandbox: str = "docker"
-    """Sandbox provider."""
+    sandbox: str = "auto"
+    """Sandbox provider: `docker`, `bubblewrap`, or `auto`, which takes the first of them that works."""
     image: str = "host"
     """Image of sandboxes for tasks that name none."""
     images: tuple[str, ...] = ()
