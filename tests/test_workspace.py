@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from bot.errors import SandboxError
 from bot.sandbox.collect.tree import Used
@@ -123,6 +124,19 @@ def test_empty_workspace(folder: Path) -> None:
     assert list(workspace.changed.iterdir()) == []
     assert workspace.tracked is None
     assert workspace.root == "/elsewhere"
+
+
+def test_a_workspace_can_be_written_down(checkout: Path, folder: Path, tmp_path: Path) -> None:
+    (checkout / os.fsdecode(b".env.\xff%41")).write_text(SECRET)
+    git(checkout, "-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-q", "--no-verify", "-m", "first")
+    git(checkout, "worktree", "add", "-q", "--detach", str(tmp_path / "worktree"))  # its index becomes one of the files
+    adapter = TypeAdapter(Workspace)
+    for number, source in enumerate((checkout, tmp_path / "worktree")):
+        (folder / str(number)).mkdir()
+        workspace = prepare(folder / str(number), source, "tar")
+        again = adapter.validate_json(adapter.dump_json(workspace))
+        assert again == workspace
+        assert again.hidden == workspace.hidden
 
 
 def test_path_that_mount_options_cannot_hold(checkout: Path, tmp_path: Path) -> None:

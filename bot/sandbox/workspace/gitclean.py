@@ -12,6 +12,10 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from pydantic import BeforeValidator, ConfigDict, PlainSerializer
 
 from bot.sandbox.workspace.gitindex import Tracked, git_folder
 
@@ -68,17 +72,27 @@ _CONFIG = {
 }
 
 
+PathText = Annotated[
+    str,
+    PlainSerializer(lambda path: quote_from_bytes(os.fsencode(path)), when_used="json"),
+    BeforeValidator(lambda text: os.fsdecode(unquote_to_bytes(text))),
+]
+"""A path that may be written down as JSON, whatever bytes it is made of."""
+
+
 @dataclass
 class Cleaning:
     """What to change, by path relative to the checkout."""
 
-    files: dict[str, bytes] = field(default_factory=dict)
+    __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    files: dict[PathText, bytes] = field(default_factory=dict)
     """Contents that replace or add a file."""
-    folders: list[str] = field(default_factory=list)
+    folders: list[PathText] = field(default_factory=list)
     """Folders that have to exist."""
-    hidden: list[str] = field(default_factory=list)
+    hidden: list[PathText] = field(default_factory=list)
     """Paths that must not be seen."""
-    bare: list[str] = field(default_factory=list)
+    bare: list[PathText] = field(default_factory=list)
     """Folders that are repositories by another name than `.git`."""
     objects: list[Path] = field(default_factory=list)
     """Object folders outside of the checkout; the n-th is mounted at OBJECTS/n."""

@@ -162,6 +162,8 @@ def _prepare(
         _chown(writes / "tree", owner)
     for note in notes:
         _LOG.info("workspace: %s", note)
+    if kind != "tar":
+        cleaning.files = {}  # they are where they belong
     return Workspace(folder, checkout, owner.uid, owner.gid, kind, cleaning, root, disk, tuple(notes))
 
 
@@ -196,11 +198,9 @@ def _lower(lower: Path, checkout: Path, owner: _Owner, mounts: bool, notes: list
         lower.symlink_to(checkout)  # the kernel follows it, so the checkout's path may hold any character
         return
     if mounts and owner.roots and os.geteuid() == 0:
-        lower.mkdir()
         try:
-            idmap.attach(checkout, lower, owner.uid, owner.gid)
+            _map(lower, checkout, owner)
         except OSError as error:
-            lower.rmdir()
             notes.append(f"the checkout is copied: it belongs to root, and can't be mapped ({error.strerror or error})")
         else:
             return
@@ -208,6 +208,24 @@ def _lower(lower: Path, checkout: Path, owner: _Owner, mounts: bool, notes: list
         notes.append("the checkout is copied: it does not belong to the sandbox's user")
     _copy(checkout, lower)
     _chown(lower, owner)
+
+
+def _map(lower: Path, checkout: Path, owner: _Owner) -> None:
+    """Raises OSError."""
+    with os.scandir(checkout) as entries:
+        inner = next((each.name for each in entries if each.is_dir(follow_symlinks=False)), None)
+    if inner is None:
+        raise OSError("it has no folder")
+    mapped = lower.with_name("mapped")
+    mapped.mkdir()
+    try:
+        idmap.attach(checkout, mapped, owner.uid, owner.gid)
+    except OSError:
+        mapped.rmdir()
+        raise
+    # By way of a folder in it: for an engine that does not see the mount there is none, so that it refuses, instead
+    # of showing an empty checkout.
+    lower.symlink_to(f"mapped/{inner}/..")
 
 
 def _owner(checkout: Path) -> _Owner:
