@@ -76,6 +76,7 @@ def _template(spec: RunSpec, deps: Deps) -> Template:
         network=Network(mode="restricted", allow=hosts) if hosts else Network(),
         runtime=deps.settings.oci_runtime,
         trusted=trusted,
+        cache_scope=str(spec.repository.id or spec.repository.full_name.lower()) if deps.settings.caches else "",
     )
 
 

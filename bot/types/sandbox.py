@@ -44,10 +44,14 @@ class Template(Value):
     """Whom it may talk to."""
     caches: tuple[Cache, ...] = ()
     """Folders shared with other sandboxes."""
+    cache_scope: str = ""
+    """The repository's id, where sandboxes of it share what package managers downloaded; none do if empty."""
     tmpfs: Mapping[
         Annotated[str, StringConstraints(pattern=r"^/[^\x00:,]+$")], Annotated[int, Field(ge=1, le=65_536)]
     ] = Field(default_factory=dict)
     """Further folders in memory: path -> MiB. They count as the sandbox's memory."""
+    noexec: bool = False
+    """Nothing that lies in /tmp, the home or another folder in memory can be executed."""
     gpu: bool = False
     """All GPUs of the machine."""
     runtime: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,60}$")] | None = None

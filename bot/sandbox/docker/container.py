@@ -23,6 +23,8 @@ LABEL_RUN = "sandpiper.run"
 LABEL_OWNER = "sandpiper.owner"
 NOBODYS = "0" * 16
 """Run of what was made ahead and that nobody has taken yet."""
+VIEWS = "caches"
+"""Folder below a sandbox's own: what it writes into caches that it only views. A name in it ends a volume's."""
 KEEPER = "65533:65533"
 """Who the processes are that the task must not end: whoever keeps the wall clock."""
 GRACE = 5
@@ -74,8 +76,8 @@ class Shape:
     namespaces: Namespaces = Namespaces()
     channel: str = ""
     """Folder of the named pipes on this machine, if there are any."""
-    caches: Mapping[str, str] | None = None
-    """Folder on this machine of every cache, by its name."""
+    downloads: tuple[Mount, ...] = ()
+    """Caches of package managers."""
 
     @property
     def user(self) -> str:
@@ -153,7 +155,8 @@ def _memory_file_systems(template: Template, workspace: Workspace) -> dict[str, 
     owner = f"uid={workspace.uid},gid={workspace.gid}"
     modes = {"/tmp": (scratch, "1777"), HOME: (scratch, "0700")}  # noqa: S108 - not the host's
     modes |= {path: (size, modes.get(path, (0, "0700"))[1]) for path, size in template.tmpfs.items()}
-    return {path: f"rw,exec,nosuid,nodev,size={size}m,mode={mode},{owner}" for path, (size, mode) in modes.items()}
+    run = "noexec" if template.noexec else "exec"
+    return {path: f"rw,{run},nosuid,nodev,size={size}m,mode={mode},{owner}" for path, (size, mode) in modes.items()}
 
 
 def _mounts(shape: Shape) -> list[Mount]:
@@ -165,12 +168,7 @@ def _mounts(shape: Shape) -> list[Mount]:
     read_only |= {f"{OBJECTS}/{number}": str(folder) for number, folder in enumerate(workspace.objects)}
     read_only |= {INSIDE: shape.channel} if shape.channel else {}
     mounts = [Mount(target, source, type="bind", read_only=True) for target, source in read_only.items()]
-    folders = shape.caches or {}
-    mounts += [
-        Mount(cache.path, folders[cache.name], type="bind", read_only=not cache.writable)
-        for cache in template.caches
-        if cache.name in folders
-    ]
+    mounts += shape.downloads
     if workspace.kind == "overlay":
         return [*mounts, Mount(workspace.root, shape.name, type="volume", no_copy=True, read_only=template.read_only)]
     return [*mounts, Mount(workspace.root, str(workspace.changed), type="bind", read_only=template.read_only)]

@@ -12,7 +12,7 @@ from docker.errors import APIError, NotFound
 from docker.types import LogConfig, Mount
 
 from bot.errors import SandboxError
-from bot.sandbox.docker.container import LABEL_OWNER, LABEL_RUN, NOBODYS, Image
+from bot.sandbox.docker.container import LABEL_OWNER, LABEL_RUN, NOBODYS, VIEWS, Image
 from bot.sandbox.docker.engine import ENGINE_ERRORS
 from bot.sandbox.folder import PREFIX, Note, is_dead, read_note
 from bot.sandbox.workspace.mounts import release
@@ -26,8 +26,9 @@ def remove(api: docker.APIClient, name: str, folder: Path | None, janitor: Calla
     try:
         with contextlib.suppress(NotFound):
             api.remove_container(name, force=True, v=True)
-        with contextlib.suppress(NotFound):
-            api.remove_volume(name, force=True)
+        for volume in (name, *(f"{name}.{each.name}" for each in _views(folder))):
+            with contextlib.suppress(NotFound):
+                api.remove_volume(volume, force=True)
     except ENGINE_ERRORS as error:
         _LOG.warning("sandbox %s: not removed, the next sweep tries again: %s", name, error)
         clean = False
@@ -106,9 +107,16 @@ def find(api: docker.APIClient, work: Path, run_id: str | None) -> dict[str, Pat
             else:
                 living |= {folder.name, *_belongings(note)}
     for name, labels in _labelled(api):
-        if name not in living and _ours(labels, run_id):
+        # A sandbox's further volumes have its name, a dot and a number.
+        if name.partition(".")[0] not in living and _ours(labels, run_id):
             found.setdefault(name, None)
     return {name: folder for name, folder in found.items() if name not in living}
+
+
+def _views(folder: Path | None) -> list[Path]:
+    """What a sandbox wrote into caches that it only views, a volume each."""
+    views = folder / VIEWS if folder is not None else None
+    return sorted(views.iterdir()) if views is not None and views.is_dir() else []
 
 
 def _belongings(note: Note) -> list[str]:

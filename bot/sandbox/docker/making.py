@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import secrets
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from bot.sandbox.channel.command import Channel
 from bot.sandbox.channel.pipes import INSIDE, Pipes, make_channel
 from bot.sandbox.docker.body import DockerBody, meter_of
 from bot.sandbox.docker.container import HOME, NOBODYS, Shape, base_environment
+from bot.sandbox.docker.downloads import open_downloads
 from bot.sandbox.docker.engine import ENGINE_ERRORS, EngineChannel
 from bot.sandbox.docker.hardware import check_runtime, gpu_environment
 from bot.sandbox.docker.images import Resolved, resolve
@@ -84,7 +86,7 @@ def found(shop: Workshop, folder: Path, note: Note) -> LivingSandbox:
         exhausted=partial(exhausted, workspace),
         idle_pids=int(note.extra["idle"]),
     )
-    remove = partial(shop.dispose, folder, note.extra["donors"].split(), note.extra["shared"], None)
+    remove = partial(shop.dispose, folder, note.extra["donors"].split(), note.extra["shared"])
     return LivingSandbox(DockerBody(shop.api, facts, user, note.extra["driven"] == "yes", remove))
 
 
@@ -116,6 +118,8 @@ def _make(shop: Workshop, template: Template, resolved: Resolved, provider: str)
             noted = partial(shop.note_egress, name, template.run_id)
             attachment = attach(shop.engine, shop.donors, template, noted, waits=provider == SPARE)
             undo.callback(attachment.undo, shop.engine)
+            downloads = open_downloads(shop.api, shop.caches, name, note.owner, template, workspace)
+            undo.callback(downloads.close)
             shape = Shape(
                 name=name,
                 template=template,
@@ -125,32 +129,38 @@ def _make(shop: Workshop, template: Template, resolved: Resolved, provider: str)
                 engine_cpus=int(shop.info["NCPU"]),  # it refuses to promise more than it has
                 namespaces=attachment.namespaces,
                 channel=str(folder / _CHANNEL) if pipes else "",
+                downloads=downloads.mounts,
             )
             if provider != SPARE:
                 attachment.start_clock(shape.seconds)
-            facts = _facts(shop, shape, resolved, attachment, start(shop.api, shape, pipes), note.ends)
+            extra = {**downloads.env, **resolved.env, **attachment.env}
+            record = _record(shape, resolved, attachment)
+            facts = _facts(shop, shape, start(shop.api, shape, pipes), note.ends, extra, record)
         except ENGINE_ERRORS as error:
             raise start_error(error, shop.info) from error
         note = _whole(note, facts, shape, attachment)
         write_note(folder, note)
         undo.pop_all()
-    remove = partial(shop.dispose, folder, attachment.names, attachment.shared, attachment.proxy)
-    return Spare(folder, note, DockerBody(shop.api, facts, shape.user, shape.driven, remove), attachment)
+    leave = ExitStack()  # the last one first: the way out, then the sandbox, then what others may have again
+    leave.callback(downloads.close)
+    leave.callback(shop.dispose, folder, attachment.names, attachment.shared)
+    leave.callback(attachment.close_proxy)
+    return Spare(folder, note, DockerBody(shop.api, facts, shape.user, shape.driven, leave.close), attachment)
 
 
 def _facts(
-    shop: Workshop, shape: Shape, resolved: Resolved, attachment: Attachment, channel: Channel, ends: float
+    shop: Workshop, shape: Shape, channel: Channel, ends: float, env: Mapping[str, str], record: SandboxRecord
 ) -> Facts:
     workspace, template = shape.workspace, shape.template
     return Facts(
         name=shape.name,
         template=template,
         workspace=workspace,
-        record=_record(shape, resolved, attachment),
+        record=record,
         channel=channel,
         meter=meter_of(shop.api, shape.name, shape.user),
         ends=ends,
-        env={**base_environment(shape.image), **gpu_environment(template.gpu), **resolved.env, **attachment.env},
+        env={**base_environment(shape.image), **gpu_environment(template.gpu), **env},
         full=disk_watch(workspace, template.limits.disk_mb),
         exhausted=partial(exhausted, workspace),
         idle_pids=1 if shape.driven else 3,

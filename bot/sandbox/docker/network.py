@@ -54,10 +54,14 @@ class Attachment:
         """Of the donors that go with the container."""
         return tuple(donor.name for donor in self.donors)
 
-    def undo(self, engine: Engine) -> None:
-        """The container did not come to be."""
+    def close_proxy(self) -> None:
+        """Nothing goes out any more."""
         if self.proxy is not None:
             self.proxy.close()
+
+    def undo(self, engine: Engine) -> None:
+        """The container did not come to be."""
+        self.close_proxy()
         detach(engine, self.names, self.shared)
 
     def start_clock(self, seconds: int) -> None:

@@ -21,7 +21,6 @@ from bot.sandbox.docker.hostimage import HostImages
 from bot.sandbox.docker.images import ImageRules
 from bot.sandbox.docker.network import detach
 from bot.sandbox.docker.starting import unavailable
-from bot.sandbox.egress.proxy import EgressProxy
 from bot.sandbox.folder import process_identity
 from bot.types.network import EgressRecord
 
@@ -39,6 +38,7 @@ class Workshop:
     """Owned by a provider, from the first question to the engine until `close`."""
 
     def __init__(self, work: Path, rules: ImageRules, on_egress: OnEgress | None) -> None:
+        self.caches = work.absolute().parent / "caches"
         self.work, self.rules, self._on_egress = work.absolute(), rules, on_egress
         self.donors = Donors(lambda: self.engine)
         self.kind: Literal["overlay", "copy"] = "overlay"
@@ -73,10 +73,8 @@ class Workshop:
         if removing is not None:
             removing.shutdown(wait=True)
 
-    def dispose(self, folder: Path, donors: Sequence[str], shared: str, proxy: EgressProxy | None) -> None:
+    def dispose(self, folder: Path, donors: Sequence[str], shared: str) -> None:
         """The sandbox is gone on return; what held its namespaces, and nothing of its own, goes behind."""
-        if proxy is not None:
-            proxy.close()
         self.remove(folder.name, folder)
         if donors or shared:
             if self._removing is None:
