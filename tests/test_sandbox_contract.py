@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from bot.protocols import Sandbox, SandboxProvider
-from bot.testing.contracts_provider import ProviderCheck, provider_contract
-from bot.testing.contracts_sandbox import SandboxCheck, sandbox_contract
+from bot.testing.contracts_given import ProviderCheck, SandboxCheck
+from bot.testing.contracts_provider import provider_contract
+from bot.testing.contracts_sandbox import sandbox_contract
 from tests.sandbox_fixtures import api, checkout, provider, sandbox  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.docker

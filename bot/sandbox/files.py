@@ -25,6 +25,7 @@ inside() {{ case "$1" in "$root"|"$root"/*) return 0;; *) exit {_OUTSIDE};; esac
 _READ = (
     _RESOLVE
     + f"""
+[ -d "$path" ] && [ ! -L "$path" ] && exit {_NO_FILE}
 if [ -L "$path" ]; then
     [ -e "$path" ] || exit {_NO_FILE}
     real=$(readlink -f -- "$path") || exit {_MISSING}
@@ -59,7 +60,11 @@ _LIST = (
 [ -e "$path" ] || exit {_MISSING}
 real=$(readlink -f -- "$path") || exit {_MISSING}
 inside "$real"
-exec find "$path/." -name .git -prune -o \\( -type f -o -type l \\) -print0
+[ -d "$path" ] || exit {_MISSING}
+find "$path/." -name .git -prune -o \\( -type f -o -type l \\) -print0 2>/dev/null
+code=$?
+[ $code -gt 1 ] && exit $code
+exit 0
 """
 )
 _DELETE = (

@@ -180,7 +180,9 @@ class LivingSandbox(_Files, _Vitals):
         self._body, self._paused, self._closed, self._collected = body, paused, False, False
         self._looked = (now(), 0.0)
         self._files = Files(self._script, facts.workspace.root)
-        self._gate, self._revivals = threading.RLock(), 0
+        self._epoch = 0
+        """Counts how often all commands were ended."""
+        self._gate = threading.RLock()
         """Held while commands are ended and shells revived: none begins meanwhile."""
 
     @property
@@ -248,36 +250,37 @@ class LivingSandbox(_Files, _Vitals):
             raise SandboxError("sandbox_paused", f"{self.id} is paused", hint="resume it first")
         command.seconds = min(command.seconds, left)
         try:
-            raw, before = self._through(command)
+            raw, before, epoch = self._through(command)
         except BaseException:  # an interrupt, or whoever listens to the output: nothing may go on behind their back
             with contextlib.suppress(SandboxError):
                 self._clear()
             raise
-        if raw.stop:
+        # Without an exit code its shell was killed, and it may go on; unless all was ended meanwhile.
+        if raw.stop or (raw.exit_code is None and epoch == self._epoch):
             self._clear()
         return _result(raw, before, facts)
 
-    def _through(self, command: Command) -> tuple[Raw, Counts]:
-        """What became of it, and the counts before it began. Raises SandboxError when the sandbox is lost."""
+    def _through(self, command: Command) -> tuple[Raw, Counts, int]:
+        """What became of it, and the counts and the epoch when it began. Raises SandboxError when that can't be."""
         facts, why = self._body.facts, ""
         for _ in range(_ATTEMPTS):
             with self._gate:
-                revivals = self._revivals
+                epoch = self._epoch
             before = facts.meter.before()
             try:
-                return facts.channel.run(command), before
+                return facts.channel.run(command), before, epoch
             except ChannelDown as error:
                 why = str(error)
             with self._gate:
                 if self._closed or self._collected:
                     raise SandboxExpired
-                if self._revivals == revivals:  # else somebody else has done it meanwhile
+                if self._epoch == epoch:  # else somebody else has done it meanwhile
                     self._revive()
         raise SandboxError("sandbox_lost", f"{self.id} takes no commands: {why}", hint="make a new one")
 
     def _revive(self) -> None:
         self._body.revive()
-        self._revivals += 1
+        self._epoch += 1
 
     def _clear(self) -> None:
         """End everything that the task started and keep the sandbox usable. Raises SandboxError when it is lost."""
@@ -287,6 +290,7 @@ class LivingSandbox(_Files, _Vitals):
                 return
             for _ in range(_ATTEMPTS):
                 if _cleared(facts):
+                    self._epoch += 1
                     return
                 self._revive()  # a fresh shell, whose predecessor may have been kept from killing: once more
         raise SandboxError("sandbox_lost", f"{self.id} holds what can't be killed", hint="close it, make a new one")
@@ -298,7 +302,7 @@ def _cleared(facts: Facts) -> bool:
     with contextlib.suppress(ChannelDown):
         while time.monotonic() < until:
             facts.channel.end_commands()
-            if facts.channel.ping(_HEALTH_SECONDS) and _is_idle(facts):
+            if facts.channel.ping(max(0.1, until - time.monotonic())) and _is_idle(facts):
                 return True
     return False
 

@@ -45,12 +45,11 @@ while :; do
 	read -r word <&9 || continue
 	case $word in
 {kill}	p*) echo pong 1<>"${{word#p}}.status" ;;
-	*) $fresh sh ./worker "$word" 9>&- 8>&- & ;;
+	*) ($fresh sh ./worker "$word" 9>&- 8>&- &) ;;
 	esac
-	jobs
 done
 """
-"""A line is the name of a worker to start. `jobs` lets go of children that ended; `. ./name` looks nowhere else.
+"""A line is the name of a worker to start, as nobody's child, so that whoever is the first process buries it.
 
 The traps do nothing, which is not ignoring: a command that signals its whole process group leaves this shell alone, and
 its own children get the default. A worker is a session of its own where `setsid` can be had.
@@ -147,6 +146,9 @@ class Pipes:
         """Forget what an earlier shell did not read, and the workers that it had."""
         with self._lock:
             self._generation += 1
+            fresh = open_pipe(f"{self._folder}/alive", os.O_RDONLY)
+            os.dup2(fresh, self._alive, inheritable=False)  # the old one goes on saying that its writer is gone
+            os.close(fresh)
             idle, self._idle = self._idle, []
             with contextlib.suppress(BlockingIOError):
                 while os.read(self._control, CHUNK):
@@ -207,12 +209,12 @@ class Pipes:
         """None when it was not there in time, or was killed with the commands of others. Raises ChannelDown."""
         worker, kills = Worker(self._folder), self._kills
         try:
-            worker.generation = self._tell(worker.name)
+            worker.generation = generation = self._tell(worker.name)
             until = time.monotonic() + seconds
             while not self._answered(worker.status, min(POLL, max(0.0, until - time.monotonic()))):
                 if hung_up(self._alive):
                     raise ChannelDown("the shell in the sandbox is gone")
-                if time.monotonic() >= until or kills != self._kills:
+                if time.monotonic() >= until or (kills, generation) != (self._kills, self._generation):
                     worker.close()
                     return None
             os.read(worker.status, 64)

@@ -17,6 +17,10 @@ from bot.sandbox.channel.output import HeadTail
 CHUNK = 1 << 18
 PIPE = 1 << 20
 """Bytes that a busy pipe may hold: what an unprivileged process may ask for."""
+_SHELLS_OWN = frozenset(
+    ("BASHOPTS", "BASH_VERSINFO", "EUID", "GROUPS", "IFS", "LINENO", "OPTIND", "PPID", "SHELLOPTS", "UID")
+)
+"""Variables that shells use themselves, or let nobody set: a program gets them from `env`."""
 
 
 class Worker:
@@ -169,12 +173,19 @@ def _script(name: str, streams: tuple[str, str], command: Command) -> str:
     """What the worker reads for one command."""
     stdin = f"./{name}.stdin" if command.stdin else "/dev/null"
     words = shlex.join(command.argv)
-    body = f"set -- {words}\n{command.script}" if command.script else f"exec {words}"
-    exports = "".join(f"export {key}={shlex.quote(value)}\n" for key, value in command.env.items())
+    own = [f"{key}={shlex.quote(value)}" for key, value in command.env.items() if key in _SHELLS_OWN]
+    body = f"set -- {words}\n{command.script}" if command.script else f"exec {' '.join((*_given(own), words))}"
+    exports = "".join(
+        f"export {key}={shlex.quote(value)}\n" for key, value in command.env.items() if key not in _SHELLS_OWN
+    )
     return (
         f"(\ncd {shlex.quote(command.cwd)} || exit 126\n{exports}{body}\n)"
         f" <{stdin} >./{streams[0]} 2>./{streams[1]} 7>&-\n"
     )
+
+
+def _given(variables: list[str]) -> tuple[str, ...]:
+    return ("env", "--", *variables) if variables else ()
 
 
 def hung_up(file: int) -> bool:
