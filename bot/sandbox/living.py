@@ -9,7 +9,7 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -18,17 +18,16 @@ from bot.errors import SandboxError, SandboxExpired, TaskError
 from bot.protocols import Cancelled, OnOutput
 from bot.sandbox.channel.command import Channel, ChannelDown, Command, Raw
 from bot.sandbox.collect.compare import collect
-from bot.sandbox.collect.tree import Used
+from bot.sandbox.collect.unpack import collect_archive
 from bot.sandbox.counters import Counts, Meter
 from bot.sandbox.files import Files, checked
 from bot.sandbox.folder import now
-from bot.sandbox.workspace.disk import written
+from bot.sandbox.workspace.disk import ALL, written
 from bot.sandbox.workspace.overlay import Workspace
 from bot.types.sandbox import Changes, ExecRequest, ExecResult, SandboxRecord, SandboxStats, Template
 from bot.types.value import Ending
 
 _MIB = 1 << 20
-_ALL = Used(1 << 50, 1 << 40)
 _FILE_SECONDS = 60.0
 _HEALTH_SECONDS = 5.0
 _CLEAR_SECONDS = 3.0
@@ -59,6 +58,8 @@ class Facts:
     """Whether the workspace holds more than it may, where no volume sees to that."""
     exhausted: Callable[[], bool] = lambda: False
     """Whether the volume under the workspace has no room left."""
+    archive: Callable[[], Iterable[bytes]] | None = None
+    """The whole workspace as a tar stream while the sandbox is frozen, where this machine does not have it."""
     idle_pids: int = 1
     """Processes when no command runs."""
 
@@ -137,7 +138,7 @@ class _Vitals:
             cpu_seconds=usage.cpu_seconds,
             cpu_percent=percent,
             pids=usage.pids,
-            disk_mb=_mib(written(facts.workspace, _ALL).size),
+            disk_mb=None if facts.archive else _mib(written(facts.workspace, ALL).size),
             received_mb=0.0 if facts.record.network == "none" else None,
             sent_mb=0.0 if facts.record.network == "none" else None,
         )
@@ -223,9 +224,15 @@ class LivingSandbox(_Files, _Vitals):
         """See the Protocol; nothing can run in the sandbox afterwards."""
         with self._gate:
             self._collected = True
+            facts, limits = self._body.facts, self._body.facts.template.limits
+            if facts.archive is not None:
+                self._body.freeze(True)
+                try:
+                    return collect_archive(facts.workspace, limits, blobs, facts.archive())
+                finally:
+                    self._body.end()
             self._body.end()
-        facts = self._body.facts
-        return collect(facts.workspace, facts.template.limits, blobs)
+        return collect(facts.workspace, limits, blobs)
 
     def close(self) -> None:
         """See the Protocol."""

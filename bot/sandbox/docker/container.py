@@ -161,6 +161,9 @@ def _memory_file_systems(template: Template, workspace: Workspace) -> dict[str, 
 
 def _mounts(shape: Shape) -> list[Mount]:
     workspace, image, template = shape.workspace, shape.image, shape.template
+    volume = Mount(workspace.root, shape.name, type="volume", no_copy=True, read_only=template.read_only)
+    if workspace.kind == "tar":
+        return [volume]
     etc = sorted((workspace.folder / "etc").iterdir())
     read_only: dict[str, str] = {mount: mount for mount in image.mounts}
     read_only |= dict.fromkeys(image.hidden, os.devnull)
@@ -170,7 +173,7 @@ def _mounts(shape: Shape) -> list[Mount]:
     mounts = [Mount(target, source, type="bind", read_only=True) for target, source in read_only.items()]
     mounts += shape.downloads
     if workspace.kind == "overlay":
-        return [*mounts, Mount(workspace.root, shape.name, type="volume", no_copy=True, read_only=template.read_only)]
+        return [*mounts, volume]
     return [*mounts, Mount(workspace.root, str(workspace.changed), type="bind", read_only=template.read_only)]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from docker.errors import NotFound
 
@@ -18,13 +19,13 @@ from bot.sandbox.channel.command import Channel
 from bot.sandbox.channel.pipes import INSIDE, Pipes, make_channel
 from bot.sandbox.docker.body import DockerBody, meter_of
 from bot.sandbox.docker.container import HOME, NOBODYS, Shape, base_environment
-from bot.sandbox.docker.downloads import open_downloads
+from bot.sandbox.docker.downloads import Downloads, open_downloads
 from bot.sandbox.docker.engine import ENGINE_ERRORS, EngineChannel
 from bot.sandbox.docker.hardware import check_runtime, gpu_environment
-from bot.sandbox.docker.images import Resolved, resolve
-from bot.sandbox.docker.network import Attachment, attach
+from bot.sandbox.docker.images import HOST, Resolved, resolve
+from bot.sandbox.docker.network import Attachment, attach, attach_far
 from bot.sandbox.docker.spare import SPARE, Spare, can_wait
-from bot.sandbox.docker.starting import OverlayRefused, start, start_error, unavailable
+from bot.sandbox.docker.starting import Elsewhere, OverlayRefused, read_back, start, start_error, unavailable
 from bot.sandbox.docker.workshop import PROVIDER, Workshop
 from bot.sandbox.folder import PREFIX, Note, describe, note_for, restore, write_note
 from bot.sandbox.living import Facts, LivingSandbox
@@ -62,6 +63,11 @@ def _made(shop: Workshop, template: Template, provider: str) -> Spare:
     except OverlayRefused as refused:
         _LOG.warning("sandbox: the engine mounts no overlay here, checkouts are copied instead: %s", refused)
         shop.kind = "copy"
+    except Elsewhere as elsewhere:
+        if template.image == HOST or shop.kind == "tar":
+            raise
+        _LOG.warning("sandbox: the workspace goes to the engine as an archive: %s", elsewhere.message)
+        shop.kind = "tar"
     return _make(shop, template, resolved, provider)
 
 
@@ -82,9 +88,8 @@ def found(shop: Workshop, folder: Path, note: Note) -> LivingSandbox:
         meter=meter_of(shop.api, folder.name, user),
         ends=note.ends,
         env=json.loads(note.extra["env"]),
-        full=disk_watch(workspace, template.limits.disk_mb),
-        exhausted=partial(exhausted, workspace),
         idle_pids=int(note.extra["idle"]),
+        **_disk(shop, folder.name, template, workspace),
     )
     remove = partial(shop.dispose, folder, note.extra["donors"].split(), note.extra["shared"])
     return LivingSandbox(DockerBody(shop.api, facts, user, note.extra["driven"] == "yes", remove))
@@ -112,13 +117,17 @@ def _make(shop: Workshop, template: Template, resolved: Resolved, provider: str)
             folder.mkdir(mode=0o700)
             write_note(folder, note)
             workspace = _workspace(shop, folder, template)
-            pipes = _pipes(folder, template)
+            far = workspace.kind == "tar"
+            pipes = None if far or template.runtime is not None else _pipes(folder)
             if pipes is not None:
                 undo.callback(pipes.close)
             noted = partial(shop.note_egress, name, template.run_id)
-            attachment = attach(shop.engine, shop.donors, template, noted, waits=provider == SPARE)
+            waits = provider == SPARE
+            attachment = attach_far(template) if far else attach(shop.engine, shop.donors, template, noted, waits=waits)
             undo.callback(attachment.undo, shop.engine)
-            downloads = open_downloads(shop.api, shop.caches, name, note.owner, template, workspace)
+            downloads = Downloads()
+            if not far:
+                downloads = open_downloads(shop.api, shop.caches, name, note.owner, template, workspace)
             undo.callback(downloads.close)
             shape = Shape(
                 name=name,
@@ -131,7 +140,7 @@ def _make(shop: Workshop, template: Template, resolved: Resolved, provider: str)
                 channel=str(folder / _CHANNEL) if pipes else "",
                 downloads=downloads.mounts,
             )
-            if provider != SPARE:
+            if not waits:
                 attachment.start_clock(shape.seconds)
             extra = {**downloads.env, **resolved.env, **attachment.env}
             record = _record(shape, resolved, attachment)
@@ -161,10 +170,19 @@ def _facts(
         meter=meter_of(shop.api, shape.name, shape.user),
         ends=ends,
         env={**base_environment(shape.image), **gpu_environment(template.gpu), **env},
-        full=disk_watch(workspace, template.limits.disk_mb),
-        exhausted=partial(exhausted, workspace),
         idle_pids=1 if shape.driven else 3,
+        **_disk(shop, shape.name, template, workspace),
     )
+
+
+def _disk(shop: Workshop, name: str, template: Template, workspace: Workspace) -> dict[str, Any]:
+    """How the facts say what of the disk is used, and how it is read in the end."""
+    if workspace.kind == "tar":
+        return {"archive": partial(read_back, shop.api, name, workspace.root)}
+    return {
+        "full": disk_watch(workspace, template.limits.disk_mb),
+        "exhausted": partial(exhausted, workspace),
+    }
 
 
 def _workspace(shop: Workshop, folder: Path, template: Template) -> Workspace:
@@ -173,6 +191,8 @@ def _workspace(shop: Workshop, folder: Path, template: Template) -> Workspace:
         raise SandboxError("workspace_failed", f"there is no checkout at {checkout}", hint="check out first")
     disk, mounts = template.limits.disk_mb, shop.shares_mounts
     workspace = prepare(folder, checkout, shop.kind, pristine=template.pristine, disk_mb=disk, mounts=mounts)
+    if workspace.kind == "tar":
+        return workspace
     etc = folder / "etc"
     etc.mkdir()
     for file, data in identity(workspace, HOME).items():
@@ -181,10 +201,8 @@ def _workspace(shop: Workshop, folder: Path, template: Template) -> Workspace:
     return workspace
 
 
-def _pipes(folder: Path, template: Template) -> Pipes | None:
-    """None for a runtime that does not share the kernel, and so no named pipes: gVisor's."""
-    if template.runtime is not None:
-        return None
+def _pipes(folder: Path) -> Pipes:
+    """Not for a runtime that does not share the kernel (gVisor's), nor for an engine elsewhere: they have no pipes."""
     make_channel(folder / _CHANNEL, INSIDE)
     return Pipes(folder / _CHANNEL)
 
@@ -194,7 +212,7 @@ def _record(shape: Shape, resolved: Resolved, attachment: Attachment) -> Sandbox
         provider=PROVIDER,
         image=shape.template.image,
         workspace=shape.workspace.kind,
-        disk=shape.workspace.disk,
+        disk="volume" if shape.workspace.kind == "tar" else shape.workspace.disk,
         network=shape.template.network.mode,
         warm=attachment.warm,
         notes=(*shape.workspace.notes, *resolved.notes),

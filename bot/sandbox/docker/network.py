@@ -99,6 +99,23 @@ def attach(
     return Attachment(Namespaces(own.reference if own else "none", pid), (own,) if own else (), warm=bool(own))
 
 
+def attach_far(template: Template) -> Attachment:
+    """For an engine elsewhere, which can hold nothing of ours but containers. Raises SandboxError."""
+    if template.read_only:
+        raise SandboxError(
+            "read_only_unsupported",
+            "a workspace that is sent to an engine on another machine can't be read-only",
+            hint="leave `read_only` out, or run on the engine's machine",
+        )
+    if template.network.mode in ("restricted", "isolated"):
+        raise SandboxError(
+            "network_unsupported",
+            f"an engine on another machine has no `{template.network.mode}` network",
+            hint="use `none`, or run on the engine's machine",
+        )
+    return Attachment(Namespaces(template.network.mode))
+
+
 def detach(engine: Engine, names: Sequence[str], shared: str = "") -> None:
     """Remove the donors of one container, and the run's when it was the last; never raises for what the engine says."""
     used = {note.extra.get("shared") for _, note in notes(engine.work, "docker")}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import docker
 
@@ -22,6 +22,7 @@ from bot.sandbox.docker.images import ImageRules
 from bot.sandbox.docker.network import detach
 from bot.sandbox.docker.starting import unavailable
 from bot.sandbox.folder import process_identity
+from bot.sandbox.workspace.overlay import Kind
 from bot.types.network import EgressRecord
 
 _LOG = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Workshop:
         self.caches = work.absolute().parent / "caches"
         self.work, self.rules, self._on_egress = work.absolute(), rules, on_egress
         self.donors = Donors(lambda: self.engine)
-        self.kind: Literal["overlay", "copy"] = "overlay"
+        self.kind: Kind = "overlay"
         self.hosts = HostImages(self.work)
         self._removing: ThreadPoolExecutor | None = None
 

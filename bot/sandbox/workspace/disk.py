@@ -13,6 +13,8 @@ from bot.sandbox.workspace.overlay import Workspace
 from bot.sandbox.workspace.volume import INODES, PER_INODE
 
 _MIB = 1 << 20
+ALL = Used(1 << 50, 1 << 40)
+"""A limit that is none."""
 _RESERVE = 1 << 30
 """Bytes of the machine's disk that no command may take, whatever its own limit."""
 _FULL = 2 * _MIB
