@@ -124,6 +124,7 @@ def test_empty_workspace(folder: Path) -> None:
     assert list(workspace.changed.iterdir()) == []
     assert workspace.tracked is None
     assert workspace.root == "/elsewhere"
+    assert workspace.notes == ()
 
 
 def test_a_workspace_can_be_written_down(checkout: Path, folder: Path, tmp_path: Path) -> None:
@@ -214,6 +215,7 @@ def devices(image: Path) -> str:
 @needs_root
 def test_disk_ends_where_it_was_said(sized: Workspace) -> None:
     inside, full = merged(sized), disk_watch(sized, 24)
+    assert sized.notes == ()
     state = os.statvfs(inside)
     assert 24 << 20 <= state.f_bavail * state.f_frsize <= 27 << 20
     assert state.f_favail >= 9_900

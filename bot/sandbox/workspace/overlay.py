@@ -146,6 +146,8 @@ def _prepare(
     if checkout is None:
         checkout, pristine = folder / "empty", True
         checkout.mkdir()
+        if os.geteuid() == 0:
+            os.chown(checkout, _USER, _USER)
     if kind == "overlay" and not mountable(folder):
         kind = "copy"
         notes.append("the checkout is copied: the work folder's path can't be part of mount options")
