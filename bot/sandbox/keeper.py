@@ -11,19 +11,20 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from types import MappingProxyType
 
 from bot.sandbox.folder import now
 
 _Due = dict[str, tuple[float, Callable[[], object]]]
-ENVIRONMENT: Mapping[str, str] = MappingProxyType({"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
-"""Anybody may see it in /proc/1/environ of the sandbox."""
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where the system's own programs are."""
 
 
 class Keeper:
     """The thread, from the first request to the end of the program."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str = PATH) -> None:
+        # All of the environment, unless another one is given: sandboxes show it in /proc/1/environ.
+        self._environment = {"PATH": path}
         self._jobs: queue.SimpleQueue[Callable[[_Due], None]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -35,7 +36,7 @@ class Keeper:
         *,
         pass_fds: Sequence[int] = (),
         stdout: int = subprocess.DEVNULL,
-        env: Mapping[str, str] = ENVIRONMENT,
+        env: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start it in a session of its own, standard error into a pipe. Raises OSError."""
         started: Future[subprocess.Popen[bytes]] = Future()
@@ -47,7 +48,7 @@ class Keeper:
                     stdin=subprocess.DEVNULL,
                     stdout=stdout,
                     stderr=subprocess.PIPE,
-                    env=env,
+                    env=self._environment if env is None else env,
                     cwd="/",
                     pass_fds=pass_fds,
                     start_new_session=True,

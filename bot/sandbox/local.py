@@ -329,7 +329,7 @@ def _workspace(folder: Path, template: Template) -> Workspace:
     checkout = Path(template.checkout).absolute() if template.checkout is not None else None
     if checkout is not None and not checkout.is_dir():
         raise SandboxError("workspace_failed", f"there is no checkout at {checkout}", hint="check out first")
-    workspace = prepare(folder, checkout, "copy", root=str(folder / "tree"))
+    workspace = prepare(folder, checkout, "copy", pristine=template.pristine, root=str(folder / "tree"))
     for name in ("home", "tmp"):
         (folder / name).mkdir(mode=0o700)
     if (user := os.geteuid()) != workspace.uid:  # root works on it as root

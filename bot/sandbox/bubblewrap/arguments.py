@@ -31,14 +31,18 @@ umask 022
 ulimit -c 0
 ulimit -f 8388608
 ulimit -n 4096 2>/dev/null
-options=$1 merged=$2
-shift 2
+options=$1 merged=$2 stays=$3
+shift 3
 [ -z "$options" ] || mount -t overlay -o "$options" overlay "$merged" || exit {NO_OVERLAY}
-exec "$@"
+[ "$stays" = yes ] || exec "$@"
+"$@"
+exit $?
 """
 """No core dumps, 4 GiB a file (in blocks of 512 bytes), 4096 open files if one may have so many.
 
-Its arguments: options of the overlay or nothing, where to mount it, a command.
+Its arguments: options of the overlay or nothing, where to mount it, whether to stay, a command. As root it stays: the
+signal that comes when the parent dies is sent with the parent's rights (kernel/exit.c), and the first bubblewrap has
+given up its right to end another user's process.
 """
 _COUNTED = 'ulimit -u "$1" 2>/dev/null || ulimit -p "$1" 2>/dev/null; shift; exec "$@"'
 """The number of processes is `-u` in bash and `-p` in dash."""
@@ -91,7 +95,7 @@ def launch_arguments(shape: Shape, files: Files) -> tuple[str, ...]:
         command = ("/bin/sh", "-c", _COUNTED, "sh", str(shape.template.limits.pids), *command)
     return (
         *namespaces,
-        *("sh", "-c", SCRIPT, "sh", overlay, merged),
+        *("sh", "-c", SCRIPT, "sh", overlay, merged, "yes" if shape.root else "no"),
         *become,
         *("bwrap", "--args", str(files.inner), "--", *command),
     )

@@ -12,6 +12,7 @@ from bot.sandbox.bubblewrap.body import Parts, parts_of, remove
 from bot.sandbox.bubblewrap.workshop import PROVIDER, OnEgress, Workshop
 from bot.sandbox.capacity import capacity
 from bot.sandbox.folder import info_of, notes
+from bot.sandbox.keeper import PATH
 from bot.sandbox.living import LivingSandbox
 from bot.types.sandbox import ExecRequest, SandboxInfo, SandboxState, Template
 from bot.types.task import Limits
@@ -23,11 +24,13 @@ class BubblewrapProvider:
     """A SandboxProvider over bubblewrap: unprivileged namespaces, a filter of system calls, control groups if any.
 
     `cap` bounds how many sandboxes it says the machine bears. `on_egress` is told, in the proxy's thread, what
-    restricted sandboxes asked for: (sandbox's id, run, record).
+    restricted sandboxes asked for: (sandbox's id, run, record). `path` is where bwrap, setpriv, unshare and mount are.
     """
 
-    def __init__(self, *, work: Path, cap: int | None = None, on_egress: OnEgress | None = None) -> None:
-        self._workshop, self._cap, self._tried = Workshop(work, on_egress), cap, False
+    def __init__(
+        self, *, work: Path, cap: int | None = None, on_egress: OnEgress | None = None, path: str = PATH
+    ) -> None:
+        self._workshop, self._cap, self._tried = Workshop(work, on_egress, path), cap, False
 
     def create(self, template: Template) -> LivingSandbox:
         """See the Protocol. Codes: `bubblewrap_unavailable`, `sandbox_failed`, `image_unsupported` and others."""

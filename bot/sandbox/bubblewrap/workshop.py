@@ -43,9 +43,9 @@ _OURS = 2
 class Workshop:
     """What this process needs to make sandboxes."""
 
-    def __init__(self, work: Path, on_egress: OnEgress | None) -> None:
+    def __init__(self, work: Path, on_egress: OnEgress | None, path: str) -> None:
         self.work, self._on_egress = work.absolute(), on_egress
-        self._keeper, self._toolchains = Keeper(), Toolchains()
+        self._keeper, self._toolchains = Keeper(path), Toolchains()
         self._kind: Literal["overlay", "copy"] = "overlay"
         self._grouped = True
 
@@ -146,7 +146,9 @@ class Workshop:
         if checkout is not None and not checkout.is_dir():
             raise SandboxError("workspace_failed", f"there is no checkout at {checkout}", hint="check out first")
         disk = template.limits.disk_mb
-        workspace = prepare(folder, checkout, self._kind, disk_mb=disk, mounts=os.geteuid() == 0)
+        workspace = prepare(
+            folder, checkout, self._kind, pristine=template.pristine, disk_mb=disk, mounts=os.geteuid() == 0
+        )
         (folder / "merged").mkdir()
         _fill_etc(folder / "etc", workspace, self._toolchains.of(os.environ), template)
         _put(folder / "nothing", b"")
@@ -214,6 +216,8 @@ def _record(template: Template, workspace: Workspace, parts: Parts) -> SandboxRe
     notes = (*workspace.notes, *parts.groups.notes)
     if template.network.mode == "bridge":
         notes = (*notes, "the network is the machine's own: what listens on its loopback can be reached")
+    if template.noexec:
+        notes = (*notes, "what lies in /tmp and the home can be executed: bubblewrap can't forbid that")
     return SandboxRecord(
         provider=PROVIDER,
         image=template.image,
