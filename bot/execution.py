@@ -67,13 +67,15 @@ def _sandbox(spec: RunSpec, folder: Path, deps: Deps) -> Iterator[Sandbox]:
 def _template(spec: RunSpec, deps: Deps) -> Template:
     """What the sandbox is made from, but for the checkout. Code from a fork has no network whatever the task says."""
     trusted = spec.trust == "writer"
-    hosts = spec.task.hosts if trusted else ()
+    network = Network()
+    if trusted and spec.task.hosts:
+        network = Network(mode="restricted", allow=spec.task.hosts, private=deps.settings.private_hosts)
     return Template(
         image=spec.task.image or deps.settings.image,
         run_id=spec.run_id,
         env=spec.task.env,
         limits=spec.task.limits,
-        network=Network(mode="restricted", allow=hosts) if hosts else Network(),
+        network=network,
         runtime=deps.settings.oci_runtime,
         trusted=trusted,
         cache_scope=str(spec.repository.id or spec.repository.full_name.lower()) if deps.settings.caches else "",

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from bot.errors import ConfigurationError
+from bot.types.network import HostPattern
 from bot.types.value import Value
 
 PREFIX = "SANDPIPER_"
@@ -54,6 +55,8 @@ class Settings(Value):
     """The engine's runtime for sandboxes, such as `runsc` (gVisor); the engine's default if None."""
     hosts: tuple[str, ...] = ()
     """Hosts that a repository's policy may open to its sandboxes: `name`, `*.name` for all below it, `*` for any."""
+    private_hosts: tuple[HostPattern, ...] = ()
+    """Those of them whose addresses may be private, such as a mirror of the operator's own."""
     caches: bool = True
     """Whether sandboxes share what package managers downloaded; only runs that a writer started may add to it."""
     runtimes: tuple[str, ...] = ("builtin", "command", "triage")
@@ -79,7 +82,7 @@ class Settings(Value):
     metrics_file: Path | None = None
     """File for Prometheus' text format, replaced as sandboxes come and go; needs the extra `metrics`."""
 
-    @field_validator("models", "images", "hosts", "runtimes", "trusted_bots", mode="before")
+    @field_validator("models", "images", "hosts", "private_hosts", "runtimes", "trusted_bots", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         """Variables and Action inputs are text: a list is words between commas or spaces."""

@@ -106,10 +106,9 @@ def test_what_was_learned_becomes_an_allow_list() -> None:
     )
     assert proposal.private == ("inside.corp",)
     assert proposal.denied == (("evil.org:22", "port_not_allowed"),)
-    found = yaml.safe_load(policy_text(proposal))["network"]
-    assert Network(**found).allow == proposal.allow
+    assert tuple(yaml.safe_load(policy_text(proposal))["hosts"]) == proposal.allow
     assert "#   evil.org:22 (port_not_allowed)" in policy_text(proposal)
-    assert yaml.safe_load(policy_text(propose([])))["network"] == {"mode": "restricted", "allow": []}
+    assert yaml.safe_load(policy_text(propose([]))) == {"hosts": []}
 
 
 @settings(deadline=None)
@@ -117,13 +116,13 @@ def test_what_was_learned_becomes_an_allow_list() -> None:
     st.lists(
         st.builds(
             record,
-            st.text(max_size=30) | st.just("a\n  allow: [evil.org]"),
+            st.text(max_size=30) | st.just("a\nhosts: [evil.org]"),
             port=st.integers(0, 65_535),
             verdict=st.sampled_from(["learned", "denied"]),
             code=st.text(max_size=10) | st.just("private_address"),
         )
     )
 )
-def test_a_proposal_is_always_a_valid_network(records: list[EgressRecord]) -> None:
-    found = yaml.safe_load(policy_text(propose(records)))["network"]
-    assert Network(**found).mode == "restricted"
+def test_a_proposal_is_always_a_list_of_hosts(records: list[EgressRecord]) -> None:
+    hosts = yaml.safe_load(policy_text(propose(records)))["hosts"]
+    assert Network(mode="restricted", allow=hosts).allow == tuple(hosts)

@@ -44,17 +44,15 @@ def propose(records: Iterable[EgressRecord]) -> Proposal:
 
 
 def policy_text(proposal: Proposal) -> str:
-    """Return the proposal as YAML for `network` in the policy file; what was refused stands there as comments."""
-    lines = ["network:", "  mode: restricted"]
-    if proposal.allow:
-        lines += ["  allow:", *(f'    - "{each}"' for each in proposal.allow)]
-    else:
-        lines.append("  allow: []")
+    """Return the proposal as YAML for a task of the policy file; what was refused stands there as comments."""
+    lines = ["hosts:", *(f'  - "{each}"' for each in proposal.allow)] if proposal.allow else ["hosts: []"]
     if proposal.private:
-        lines += ["  # Refused, their addresses are not public. List those that are yours here and under allow:"]
-        lines += ["  # private:", *(f'  #   - "{each}"' for each in proposal.private)]
+        lines += [
+            "# Refused: their addresses are not public. Name those that are yours in SANDPIPER_PRIVATE_HOSTS too:"
+        ]
+        lines += [f'#  - "{each}"' for each in proposal.private]
     if proposal.denied:
-        lines += ["  # Refused for other reasons:", *(f"  #   {what} ({why})" for what, why in proposal.denied)]
+        lines += ["# Refused for other reasons:", *(f"#   {what} ({why})" for what, why in proposal.denied)]
     return "\n".join(lines) + "\n"
 
 
