@@ -74,13 +74,92 @@ class _Job:
 
     key: Hashable = None
     template: Template | None = None
+    began: float = 0.0
     spare: Spare | None = None
+
+
+class _Books:
+    """What there is, what is coming, and what is due. Only with its owner's lock held."""
+
+    def __init__(self, most: int, age: float, settle: float) -> None:
+        self._most, self._age, self._settle = most, age, settle
+        self.shelves: dict[Hashable, _Shelf] = {}
+        self.leaving = 0
+        """Those that are being closed."""
+        self.typical = math.inf
+        """Seconds that the last one took to make."""
+
+    def want(self, key: Hashable, template: Template, count: int, pinned: bool, now: float) -> None:
+        shelf = self.shelves.setdefault(key, _Shelf(template, 0, False, now))
+        shelf.wanted = max(shelf.wanted, count)
+        shelf.pinned, shelf.asked = shelf.pinned or pinned, now
+
+    def worth_waiting(self, shelf: _Shelf, patience: float, now: float) -> bool:
+        """Whether none is ready, and one that is coming should be there within so many seconds."""
+        return not shelf.ready and bool(shelf.coming) and shelf.coming[0] + self.typical - now < patience
+
+    def take(self, shelf: _Shelf, now: float) -> Spare | None:
+        shelf.asked = now
+        if not shelf.ready:
+            return None
+        if shelf.due <= now:  # whoever takes it has the processors to himself first
+            shelf.due = now + self._settle
+        return shelf.ready.popleft().spare
+
+    def next(self, now: float) -> tuple[_Job | None, float | None]:
+        """What is due, already noted as begun; or the seconds until something may be."""
+        soon = math.inf
+        for key, shelf in list(self.shelves.items()):
+            if shelf.ready and shelf.ready[0].born + self._age <= now:
+                return self._leave(shelf), None
+            soon = min(soon, shelf.ready[0].born + self._age) if shelf.ready else soon
+            if not shelf.ready and not shelf.coming and not self._asked_for(shelf, now):
+                del self.shelves[key]
+        for key, shelf in sorted(self.shelves.items(), key=lambda each: -each[1].asked):
+            if len(shelf.ready) + len(shelf.coming) >= shelf.wanted or not self._asked_for(shelf, now):
+                continue
+            if shelf.due > now:
+                soon = min(soon, shelf.due)
+            elif self.count() < self._most:
+                shelf.coming.append(now)
+                return _Job(key, shelf.template, now), None
+            elif not self.leaving and (other := self._least(shelf)) is not None:
+                return self._leave(other), None
+        return None, None if soon == math.inf else max(soon - now, 0.001)
+
+    def came(self, key: Hashable, began: float, spare: Spare | None, cause: str, now: float) -> None:
+        """One was made, or was not."""
+        shelf = self.shelves[key]  # not forgotten while something is coming
+        shelf.coming.remove(began)
+        if spare is None:
+            _note_failure(shelf, cause, now)
+            return
+        self.typical = now - began
+        shelf.ready.append(_Item(spare, now))
+        shelf.failures = 0
+        shelf.causes.clear()
+
+    def count(self) -> int:
+        return self.leaving + sum(len(each.ready) + len(each.coming) for each in self.shelves.values())
+
+    def _asked_for(self, shelf: _Shelf, now: float) -> bool:
+        return shelf.pinned or shelf.asked + self._age > now
+
+    def _least(self, wanting: _Shelf) -> _Shelf | None:
+        """Whose spare has to go for another shape's: of those asked for before it, the one longest ago."""
+        others = [each for each in self.shelves.values() if each.ready and each.asked < wanting.asked]
+        return min(others, key=lambda each: each.asked, default=None)
+
+    def _leave(self, shelf: _Shelf) -> _Job:
+        self.leaving += 1
+        return _Job(spare=shelf.ready.popleft().spare)
 
 
 class Stock:
     """Unused sandboxes of several shapes, never more than `most` at once, none older than `age` seconds.
 
-    With `threads=0` nothing happens by itself: somebody calls `step`.
+    After one was taken, the next is begun `settle` seconds later. With `threads=0` nothing happens by itself: somebody
+    calls `step`.
     """
 
     def __init__(
@@ -93,12 +172,9 @@ class Stock:
         threads: int = 2,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._prepare, self._most, self._age, self._settle = prepare, most, age, settle
-        self._clock, self._threads = clock, threads
+        self._prepare, self._clock, self._threads = prepare, clock, threads
         self._changed = threading.Condition()
-        self._shelves: dict[Hashable, _Shelf] = {}
-        self._leaving = 0
-        self._typical = math.inf
+        self._books = _Books(most, age, settle)
         self._running: list[threading.Thread] = []
         self._closed = False
 
@@ -107,9 +183,7 @@ class Stock:
         with self._changed:
             if self._closed or count < 1:
                 return
-            shelf = self._shelves.setdefault(key, _Shelf(template, 0, False, self._clock()))
-            shelf.wanted = max(shelf.wanted, count)
-            shelf.pinned, shelf.asked = shelf.pinned or pinned, self._clock()
+            self._books.want(key, template, count, pinned, self._clock())
             while len(self._running) < self._threads:
                 thread = threading.Thread(target=self._work, name="sandpiper-stock", daemon=True)
                 self._running.append(thread)
@@ -122,38 +196,34 @@ class Stock:
         Waits only for one that is being made and that should be ready within `patience` seconds.
         """
         with self._changed:
-            shelf = self._shelves.get(key)
+            shelf = self._books.shelves.get(key)
             if shelf is None:
                 return None
-            if not shelf.ready and shelf.coming and shelf.coming[0] + self._typical - self._clock() < patience:
+            if self._books.worth_waiting(shelf, patience, self._clock()):
                 self._changed.wait_for(lambda: shelf.ready or not shelf.coming, patience)
-            shelf.asked = self._clock()
-            if not shelf.ready:
-                return None
-            if shelf.due <= shelf.asked:  # whoever takes it has the processors to himself first
-                shelf.due = shelf.asked + self._settle
+            spare = self._books.take(shelf, self._clock())
             self._changed.notify_all()
-            return shelf.ready.popleft().spare
-
-    def step(self) -> bool:
-        """Do one thing that is due; False when nothing is."""
-        with self._changed:
-            job, _ = self._next()
-        if job is None:
-            return False
-        self._do(job)
-        return True
+            return spare
 
     def ready(self, key: Hashable) -> int:
         """How many of that shape could be taken now."""
         with self._changed:
-            shelf = self._shelves.get(key)
+            shelf = self._books.shelves.get(key)
             return len(shelf.ready) if shelf is not None else 0
 
     def unused(self) -> int:
         """How many there are: ready, being made, or being closed."""
         with self._changed:
-            return self._count()
+            return self._books.count()
+
+    def step(self) -> bool:
+        """Do one thing that is due; False when nothing is."""
+        with self._changed:
+            job, _ = self._books.next(self._clock())
+        if job is None:
+            return False
+        self._do(job)
+        return True
 
     def close(self) -> None:
         """Close them all and make no more; a second call does nothing."""
@@ -164,8 +234,8 @@ class Stock:
         for thread in threads:
             thread.join()
         with self._changed:
-            left = [item.spare for shelf in self._shelves.values() for item in shelf.ready]
-            self._shelves.clear()
+            left = [item.spare for shelf in self._books.shelves.values() for item in shelf.ready]
+            self._books.shelves.clear()
         for spare in left:
             _close(spare)
 
@@ -173,93 +243,42 @@ class Stock:
         """A thread's life."""
         while True:
             with self._changed:
-                job, wait = self._next()
                 if self._closed:
                     return
+                job, wait = self._books.next(self._clock())
                 if job is None:
                     self._changed.wait(wait)
                     continue
             self._do(job)
 
-    def _next(self) -> tuple[_Job | None, float | None]:
-        """What is due, already on the books as begun; or the seconds until something may be."""
-        now, soon = self._clock(), math.inf
-        if self._closed:
-            return None, None
-        for key, shelf in list(self._shelves.items()):
-            if shelf.ready and shelf.ready[0].born + self._age <= now:
-                return self._leave(shelf), None
-            soon = min(soon, shelf.ready[0].born + self._age) if shelf.ready else soon
-            if not shelf.pinned and not shelf.ready and not shelf.coming and shelf.asked + self._age <= now:
-                del self._shelves[key]
-        for key, shelf in sorted(self._shelves.items(), key=lambda each: -each[1].asked):
-            if len(shelf.ready) + len(shelf.coming) >= shelf.wanted or not self._still_asked(shelf, now):
-                continue
-            if shelf.due > now:
-                soon = min(soon, shelf.due)
-            elif self._count() < self._most:
-                shelf.coming.append(now)
-                return _Job(key, shelf.template), None
-            elif not self._leaving and (other := self._least(shelf)) is not None:
-                return self._leave(other), None
-        return None, None if soon == math.inf else max(soon - now, 0.001)
-
-    def _still_asked(self, shelf: _Shelf, now: float) -> bool:
-        return shelf.pinned or shelf.asked + self._age > now
-
-    def _least(self, wanting: _Shelf) -> _Shelf | None:
-        """Whose spare has to go for another shape's: of those asked for before it, the one longest ago."""
-        others = [each for each in self._shelves.values() if each.ready and each.asked < wanting.asked]
-        return min(others, key=lambda each: each.asked, default=None)
-
-    def _leave(self, shelf: _Shelf) -> _Job:
-        self._leaving += 1
-        return _Job(spare=shelf.ready.popleft().spare)
-
-    def _count(self) -> int:
-        return self._leaving + sum(len(each.ready) + len(each.coming) for each in self._shelves.values())
-
     def _do(self, job: _Job) -> None:
         if job.spare is not None:
             _close(job.spare)
             with self._changed:
-                self._leaving -= 1
+                self._books.leaving -= 1
                 self._changed.notify_all()
         elif job.template is not None:
-            self._make(job.key, job.template)
+            self._make(job)
 
-    def _make(self, key: Hashable, template: Template) -> None:
-        began, spare, cause = self._clock(), None, ""
+    def _make(self, job: _Job) -> None:
+        spare, cause = None, ""
         try:
-            spare = self._prepare(template)
+            spare = self._prepare(job.template) if job.template is not None else None
         except Exception as error:  # noqa: BLE001 - a thread of ours must outlive whatever a provider raises
             cause = str(error) or type(error).__name__
         with self._changed:
-            shelf = self._shelves[key]  # not forgotten while something is coming
-            shelf.coming.pop(0)
-            now = self._clock()
-            if spare is not None:
-                self._typical = now - began
-                shelf.ready.append(_Item(spare, now))
-                shelf.failures = 0
-                shelf.causes.clear()
-            else:
-                self._failed(shelf, cause, now)
+            self._books.came(job.key, job.began, spare, cause, self._clock())
             self._changed.notify_all()
 
-    def _failed(self, shelf: _Shelf, cause: str, now: float) -> None:
-        delay = min(_LAST_RETRY, _FIRST_RETRY * 2**shelf.failures) if cause else _GIVE_UP
-        shelf.due, shelf.failures = now + delay, min(shelf.failures + 1, 16)
-        level = logging.DEBUG if cause in shelf.causes else logging.WARNING if cause else logging.INFO
-        shelf.causes.add(cause)
-        what = cause or "this provider can't make such a one"
-        _LOG.log(
-            level,
-            "sandbox: none could be made ahead from %r, next try in %.0f s: %s",
-            shelf.template.image,
-            delay,
-            what,
-        )
+
+def _note_failure(shelf: _Shelf, cause: str, now: float) -> None:
+    """When to try again; told aloud when it is news."""
+    delay = min(_LAST_RETRY, _FIRST_RETRY * 2**shelf.failures) if cause else _GIVE_UP
+    shelf.due, shelf.failures = now + delay, min(shelf.failures + 1, 16)
+    level = logging.DEBUG if cause in shelf.causes else logging.WARNING if cause else logging.INFO
+    shelf.causes.add(cause)
+    what, image = cause or "this provider can't make such a one", shelf.template.image
+    _LOG.log(level, "sandbox: none could be made ahead from %r, next try in %.0f s: %s", image, delay, what)
 
 
 def _close(spare: Spare) -> None:
