@@ -292,6 +292,22 @@ def test_release_takes_off_all_below_and_nothing_else(tmp_path: Path, folder: Pa
 
 
 @needs_root
+def test_release_spares_the_disk_what_is_thrown_away_but_never_a_mount_of_others(
+    sized: Workspace, tmp_path: Path
+) -> None:
+    place = tmp_path / "sandpiper-3" / "disk"
+    place.mkdir(parents=True)
+    mount(str(sized.folder / "disk"), place, "none", 4096, "")  # the same file system at another place
+    release(tmp_path / "sandpiper-3")
+    (sized.changed / "still").write_text("works")
+    other = os.open(sized.folder / "disk", os.O_RDONLY)
+    release(sized.folder)
+    with pytest.raises(OSError, match="Input/output"):
+        os.close(os.open("new", os.O_WRONLY | os.O_CREAT, dir_fd=other))
+    os.close(other)
+
+
+@needs_root
 def test_another_process_clears_up_after_one_that_was_killed(tmp_path: Path, checkout: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from bot.sandbox.workspace.overlay import prepare\n"

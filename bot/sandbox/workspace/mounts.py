@@ -16,6 +16,8 @@ AT_FDCWD = -100
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 _SHUTDOWN = 0x8004587D
 """FS_IOC_SHUTDOWN of ext4: from now on nothing is written any more."""
+_LOOP = 7
+"""Number of the driver of loop devices (the kernel's devices.txt)."""
 _NOLOGFLUSH = struct.pack("=I", 2)
 
 
@@ -96,7 +98,7 @@ def _forget_writes(point: bytes) -> None:
     except OSError:
         return
     try:
-        if _is_own_loop(root):
+        if _is_own_loop(root, point):
             fcntl.ioctl(root, _SHUTDOWN, _NOLOGFLUSH)
     except OSError:
         pass
@@ -104,11 +106,10 @@ def _forget_writes(point: bytes) -> None:
         os.close(root)
 
 
-def _is_own_loop(root: int) -> bool:
-    """Whether this is a file system of its own in a loop device that has no other use than ours."""
-    major = os.major(os.fstat(root).st_dev)
-    return major == _LOOP
-
-
-_LOOP = 7
-"""Number of the driver (the kernel's devices.txt)."""
+def _is_own_loop(root: int, point: bytes) -> bool:
+    """Whether this is the file system in the file that lies next to it (see volume.py), which nobody else uses."""
+    device = os.fstat(root).st_dev
+    if os.major(device) != _LOOP:
+        return False
+    backing = Path(f"/sys/block/loop{os.minor(device)}/loop/backing_file").read_bytes().rstrip(b"\n")
+    return backing == point + b".img"
