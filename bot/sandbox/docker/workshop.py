@@ -50,9 +50,12 @@ class Workshop:
     def api(self) -> docker.APIClient:
         """Raises SandboxError `docker_unavailable`."""
         try:
-            return docker.from_env(version="auto", timeout=_ENGINE_SECONDS, max_pool_size=32).api
+            api = docker.from_env(version="auto", timeout=_ENGINE_SECONDS, max_pool_size=32).api
         except ENGINE_ERRORS as error:
             raise unavailable(error) from error
+        if api.base_url.startswith("http+docker"):  # a socket: no proxy to look for in the environment at each call
+            api.trust_env = False
+        return api
 
     @cached_property
     def engine(self) -> Engine:
