@@ -7,6 +7,7 @@ import secrets
 import shutil
 import subprocess
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import docker
 import pytest
 
 from bot.sandbox.docker.provider import DockerProvider
-from bot.sandbox.docker.running import DockerSandbox
+from bot.sandbox.living import LivingSandbox
 from bot.testing.contracts_sandbox import make_checkout, template
+from bot.types.sandbox import Template
 
 
 @pytest.fixture(scope="session")
@@ -27,9 +29,11 @@ def api(docker_engine: None) -> Iterator[docker.APIClient]:
 
 
 @pytest.fixture(scope="session")
-def provider(docker_engine: None, tmp_path_factory: pytest.TempPathFactory) -> DockerProvider:
+def provider(docker_engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerProvider]:
     """One for a whole worker."""
-    return DockerProvider(work=tmp_path_factory.mktemp("work"))
+    made = DockerProvider(work=tmp_path_factory.mktemp("work"))
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")
@@ -39,11 +43,39 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sandbox(provider: DockerProvider, checkout: Path) -> Iterator[DockerSandbox]:
+def sandbox(provider: DockerProvider, checkout: Path) -> Iterator[LivingSandbox]:
     """A living sandbox for checks that leave it usable."""
     made = provider.create(template(checkout))
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def warm_provider(docker_engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerProvider]:
+    """One that is asked to make namespaces ahead."""
+    made = DockerProvider(work=tmp_path_factory.mktemp("warm"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def warm_sandbox(warm_provider: DockerProvider, checkout: Path) -> Iterator[LivingSandbox]:
+    """A living sandbox in a donor's namespaces."""
+    made = create_warm(warm_provider, template(checkout))
+    yield made
+    made.close()
+
+
+def create_warm(provider: DockerProvider, wanted: Template) -> LivingSandbox:
+    """A sandbox whose namespaces were there before: a start takes a donor only where one is ready."""
+    provider.warm(wanted)
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        made = provider.create(wanted)
+        if made.record.warm:
+            return made
+        made.close()
+    raise AssertionError("no namespaces were made ahead")
 
 
 TOOLS = ("sh", "sleep", "cat", "head", "stat", "find", "mkdir", "chmod", "readlink", "ls", "id", "touch", "rm")

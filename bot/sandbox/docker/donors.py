@@ -8,10 +8,12 @@ One donor serves one sandbox and goes with it; sandboxes of an `isolated` run sh
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -40,6 +42,8 @@ read -r seconds <turn || exit
 exec sleep "$seconds"
 """
 """Waits to be taken, then for the wall clock."""
+_KEEPER_SECONDS = 15.0
+"""In which it has to wait for its clock."""
 _AT_ONCE = 2
 """Donors that are made at the same time: more gain nothing on few processors."""
 
@@ -58,10 +62,16 @@ class Donor:
 
     def start_clock(self, seconds: int) -> None:
         """From now on it has so long to live. Raises SandboxError."""
-        try:
-            turn = os.open(self.folder / "channel" / "turn", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError as error:
-            raise SandboxError("sandbox_lost", f"the keeper of {self.name} is gone: {error}", hint="retry") from error
+        until = time.monotonic() + _KEEPER_SECONDS
+        while True:
+            try:
+                turn = os.open(self.folder / "channel" / "turn", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                break
+            except OSError as error:
+                if error.errno != errno.ENXIO or time.monotonic() > until:  # else: it does not read yet
+                    text = f"the keeper of {self.name} is gone: {error}"
+                    raise SandboxError("sandbox_lost", text, hint="retry") from error
+            time.sleep(0.002)
         with contextlib.closing(os.fdopen(turn, "wb", buffering=0)) as stream:
             stream.write(b"%d\n" % seconds)
 

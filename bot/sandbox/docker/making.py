@@ -76,6 +76,9 @@ def found(shop: Workshop, folder: Path, note: Note) -> LivingSandbox:
     template, record = note.template, note.record
     if template is None or record is None or note.workspace is None:
         raise NotFound(f"{folder.name} was never whole")
+    state = shop.api.inspect_container(folder.name)["State"]
+    if not state["Running"]:
+        raise NotFound(f"{folder.name} has ended")
     workspace = restore(note.workspace)
     user = f"{workspace.uid}:{workspace.gid}"
     channel = Pipes(folder / _CHANNEL) if "pipes" in note.extra else EngineChannel(shop.api, folder.name, user)
@@ -92,7 +95,8 @@ def found(shop: Workshop, folder: Path, note: Note) -> LivingSandbox:
         **_disk(shop, folder.name, template, workspace),
     )
     remove = partial(shop.dispose, folder, note.extra["donors"].split(), note.extra["shared"])
-    return LivingSandbox(DockerBody(shop.api, facts, user, note.extra["driven"] == "yes", remove))
+    body = DockerBody(shop.api, facts, user, note.extra["driven"] == "yes", remove)
+    return LivingSandbox(body, paused=bool(state["Paused"]))
 
 
 def _image(shop: Workshop, template: Template) -> Resolved:
