@@ -37,6 +37,7 @@ class Keeper:
         pass_fds: Sequence[int] = (),
         stdout: int = subprocess.DEVNULL,
         env: Mapping[str, str] | None = None,
+        cwd: str = "/",
     ) -> subprocess.Popen[bytes]:
         """Start it in a session of its own, standard error into a pipe. Raises OSError."""
         started: Future[subprocess.Popen[bytes]] = Future()
@@ -49,7 +50,7 @@ class Keeper:
                     stdout=stdout,
                     stderr=subprocess.PIPE,
                     env=self._environment if env is None else env,
-                    cwd="/",
+                    cwd=cwd,
                     pass_fds=pass_fds,
                     start_new_session=True,
                 )

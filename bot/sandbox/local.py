@@ -30,7 +30,7 @@ from bot.sandbox.living import Facts, LivingSandbox
 from bot.sandbox.removal import remove_folder
 from bot.sandbox.workspace.disk import disk_watch
 from bot.sandbox.workspace.overlay import Workspace, prepare
-from bot.types.sandbox import SandboxInfo, SandboxRecord, Template
+from bot.types.sandbox import SandboxInfo, SandboxRecord, SandboxState, Template
 from bot.types.task import Limits
 
 PROVIDER = "local"
@@ -141,7 +141,7 @@ class LocalProvider:
     def list(self) -> tuple[SandboxInfo, ...]:
         """See the Protocol."""
         found = notes(self._work, PROVIDER)
-        return tuple(info_of(folder.name, note, "running" if _driver(note) else "stopped") for folder, note in found)
+        return tuple(info_of(folder.name, note, _state(note)) for folder, note in found)
 
     def get(self, sandbox_id: str) -> LivingSandbox | None:
         """See the Protocol."""
@@ -151,7 +151,8 @@ class LocalProvider:
         folder, note = known[0]
         if note.workspace is None or note.record is None or not _driver(note):
             return None
-        return LivingSandbox(_Body(self._keeper, folder, note, restore(note.workspace), note.record))
+        body = _Body(self._keeper, folder, note, restore(note.workspace), note.record)
+        return LivingSandbox(body, paused=_state(note) == "paused")
 
     def capacity(self, limits: Limits) -> int:
         """See the Protocol."""
@@ -323,6 +324,13 @@ def _driver(note: Note) -> str:
     """Identity of a sandbox's living shell, nothing if it is dead."""
     identity = note.extra.get("driver", "")
     return identity if processes.alive(identity) and now() < note.ends else ""
+
+
+def _state(note: Note) -> SandboxState:
+    driver = _driver(note)
+    if not driver:
+        return "stopped"
+    return "paused" if cgroup.frozen(_mark(note).groups) or processes.halted(driver) else "running"
 
 
 def _workspace(folder: Path, template: Template) -> Workspace:

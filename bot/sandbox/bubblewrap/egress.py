@@ -41,9 +41,11 @@ def socket_of(folder: Path) -> Path:
 def start_forwarder(keeper: Keeper, found: Processes, folder: Path) -> tuple[str, subprocess.Popen[bytes]]:
     """Its identity and itself, when it listens. Raises SandboxError `egress_failed`."""
     joined = ("nsenter", f"--target={pid_of(found.init)}", "--user", "--net", "--preserve-credentials", "--")
-    script = (sys.executable, "-I", "-S", str(Path(forwarder.__file__).absolute()), str(socket_of(folder)), str(PORT))
+    path = socket_of(folder)  # by its name alone: a socket's address holds no long path
+    script = (sys.executable, "-I", "-S", str(Path(forwarder.__file__).absolute()), path.name, str(PORT))
     # What changes its namespaces forgets which signal comes when its parent dies.
-    started = keeper.start((*joined, "setpriv", "--pdeathsig", "KILL", "--", *script), stdout=subprocess.PIPE)
+    words = (*joined, "setpriv", "--pdeathsig", "KILL", "--", *script)
+    started = keeper.start(words, stdout=subprocess.PIPE, cwd=str(path.parent))
     if started.stdout is None or started.stderr is None:
         raise ValueError("without pipes it can't tell when it listens")
     ready = select.select([started.stdout], [], [], _SECONDS)[0] and started.stdout.readline() == b"ready\n"

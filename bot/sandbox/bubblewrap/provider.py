@@ -75,10 +75,10 @@ class BubblewrapProvider:
     def get(self, sandbox_id: str) -> LivingSandbox | None:
         """See the Protocol."""
         known = [each for each in notes(self._workshop.work, PROVIDER) if each[0].name.startswith(sandbox_id)]
-        if len(known) != 1 or _state(parts_of(known[0][1])) == "stopped":
+        if len(known) != 1 or (state := _state(parts_of(known[0][1]))) == "stopped":
             return None
         body = self._workshop.found(*known[0])
-        return LivingSandbox(body) if body is not None else None
+        return LivingSandbox(body, paused=state == "paused") if body is not None else None
 
     def capacity(self, limits: Limits) -> int:
         """See the Protocol."""

@@ -26,7 +26,7 @@ from bot.sandbox.folder import PREFIX, Note, describe, note_for, now, process_id
 from bot.sandbox.keeper import Keeper
 from bot.sandbox.living import Facts
 from bot.sandbox.toolchain import Toolchain, Toolchains
-from bot.sandbox.workspace.disk import disk_watch
+from bot.sandbox.workspace.disk import disk_watch, exhausted
 from bot.sandbox.workspace.overlay import Workspace, identity, prepare
 from bot.types.network import EgressRecord
 from bot.types.sandbox import SandboxRecord, Template
@@ -196,7 +196,7 @@ def _strike(parts: Parts) -> None:
     """The wall clock: nothing in it goes on."""
     with suppress(OSError):
         cgroup.freeze(parts.groups, False)
-    for each in (parts.init, parts.outer):
+    for each in (parts.init, parts.outer, parts.forwarder):
         processes.kill(each, seconds=0)
 
 
@@ -249,5 +249,6 @@ def _facts(
         ends=note.ends,
         env=env,
         full=disk_watch(workspace, note.template.limits.disk_mb),
+        exhausted=partial(exhausted, workspace),
         idle_pids=_OURS,
     )
