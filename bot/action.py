@@ -179,11 +179,12 @@ def _enter(mode: Mode, tell: bool = True, *, handover: bool = False) -> int:
 def _ending(mode: Mode, visiting: Callable[[], Visit], tell: bool, handover: bool) -> Ending:
     try:
         visit = visiting()
-        run = mode(visit)
-        if run is None:
-            return Ending(0)
-        if tell:
-            _tell(run, visit, handover)
+        with contextlib.closing(visit.deps.sandboxes):  # what was made ahead and not taken goes with us
+            run = mode(visit)
+            if run is None:
+                return Ending(0)
+            if tell:
+                _tell(run, visit, handover)
     except SandpiperError as error:
         return Ending(error.exit_code, error.failure())
     except KeyboardInterrupt:

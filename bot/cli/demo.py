@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ MARK = ".sandpiper-demo"
 @click.pass_context
 def demo(context: click.Context, folder: Path, as_json: bool) -> None:
     """Do the main job end to end on a sample repository: no account, no key, no image registry."""
-    settings = load_settings(os.environ, state=(folder / "state").absolute(), sandbox="docker", image="host")
+    settings = load_settings(os.environ, state=(folder / "state").absolute(), sandbox="auto", image="host")
     console = Console(stderr=as_json)
     with_model = choose_model(settings, os.environ) is not None
     forge = _prepare(folder)
@@ -112,7 +113,8 @@ def _handle(event: Path, forge: Path, settings: Settings, console: Console) -> R
     parsed = parse_event("issues", json.loads(event.read_text(encoding="utf-8")), settings=settings)
     with observer_for(console) as watch:
         deps = wire(settings, parsed.repository, watch=watch, environ=os.environ, local=forge, actor=parsed.actor.login)
-        return handle(parsed, deps)
+        with closing(deps.sandboxes):
+            return handle(parsed, deps)
 
 
 def _show(run: Run, forge: Path, settings: Settings, console: Console) -> None:

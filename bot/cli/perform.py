@@ -83,7 +83,7 @@ def opened(
     with ExitStack() as stack:
         display = observer_for(Console(stderr=True, highlight=False), environ)
         stack.enter_context(display)
-        yield wire(
+        deps = wire(
             private_state(settings),
             event.repository,
             watch=watched_by(display, secrets=secrets_of(environ, settings)),
@@ -93,6 +93,8 @@ def opened(
             cancelled=stack.enter_context(stoppable(signal.SIGTERM)),
             actor=event.actor.login,
         )
+        stack.callback(deps.sandboxes.close)  # what was made ahead and not taken goes with us
+        yield deps
 
 
 def require_token(settings: Settings, full_name: str) -> None:
