@@ -13,6 +13,7 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -20,20 +21,36 @@ import pytest
 from bot.protocols import SandboxProvider
 from bot.sandbox.docker.container import LABEL_OWNER, LABEL_RUN
 from bot.sandbox.docker.provider import DockerProvider
-from bot.sandbox.docker.running import DockerSandbox
+from bot.sandbox.living import LivingSandbox
 from bot.testing.contracts_provider import provider_contract
 from bot.testing.contracts_sandbox import LIMITS, SECRET, make_checkout, shell, template
 from bot.types.sandbox import ExecRequest, Template
-from tests.sandbox_fixtures import api, checkout, provider, sandbox, tiny_image  # noqa: F401 - fixtures
+from tests.sandbox_fixtures import (  # noqa: F401 - fixtures
+    api,
+    checkout,
+    create_warm,
+    provider,
+    sandbox,
+    tiny_image,
+    warm_provider,
+    warm_sandbox,
+)
 
 pytestmark = pytest.mark.docker
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_profile_is_hardened(api: docker.APIClient, sandbox: DockerSandbox) -> None:
-    state = api.inspect_container(sandbox.id)
-    host, config = state["HostConfig"], state["Config"]
-    assert host["NetworkMode"] == "none"
+@pytest.fixture(params=["own", "donor's"])
+def shape(request: pytest.FixtureRequest) -> LivingSandbox:
+    """A sandbox with namespaces of its own, and one in a donor's, whose own process takes the commands."""
+    return request.getfixturevalue("sandbox" if request.param == "own" else "warm_sandbox")  # type: ignore[no-any-return]
+
+
+def test_profile_is_hardened(api: docker.APIClient, shape: LivingSandbox) -> None:
+    state = api.inspect_container(shape.id)
+    host, config, warm = state["HostConfig"], state["Config"], shape.record.warm
+    donor = host["NetworkMode"].removeprefix("container:") if warm else ""
+    assert (host["NetworkMode"], host["PidMode"]) == ((f"container:{donor}",) * 2 if warm else ("none", ""))
     assert host["ReadonlyRootfs"] is True
     assert host["CapDrop"] == ["ALL"]
     assert not host["CapAdd"]
@@ -41,19 +58,34 @@ def test_profile_is_hardened(api: docker.APIClient, sandbox: DockerSandbox) -> N
     assert host["Memory"] == host["MemorySwap"] == LIMITS.memory_mb << 20
     assert host["PidsLimit"] == LIMITS.pids
     assert host["LogConfig"]["Type"] == "none"
-    assert (host["Init"], host["IpcMode"], host["Privileged"]) == (True, "private", False)
+    assert (host["IpcMode"], host["Privileged"], host.get("Init")) == ("private", False, None if warm else True)
     assert not any("docker.sock" in str(mount) for mount in state["Mounts"])
     assert {mount["Destination"] for mount in state["Mounts"] if mount["RW"]} == {"/workspace"}
     assert "FROM_TEMPLATE" not in str(config["Env"]), "inspection shows no variables"
+    if warm:
+        _donor_is_hardened(api.inspect_container(donor))
 
 
-def test_process_has_no_privilege(sandbox: DockerSandbox) -> None:
-    status = shell(sandbox, "cat /proc/self/status").stdout.decode()
+def _donor_is_hardened(state: dict[str, Any]) -> None:
+    """It holds namespaces and a clock, and nothing that the task could use."""
+    host = state["HostConfig"]
+    assert (host["NetworkMode"], host["PidMode"], host["IpcMode"], host["Init"]) == ("none", "", "private", True)
+    assert (host["ReadonlyRootfs"], host["CapDrop"], host["CapAdd"]) == (True, ["ALL"], None)
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["Memory"] == host["MemorySwap"] == 64 << 20
+    assert 0 < host["PidsLimit"] <= 64
+    assert host["LogConfig"]["Type"] == "none"
+    assert not any(mount["RW"] for mount in state["Mounts"])
+    assert state["Config"]["User"] == "65533:65533"
+
+
+def test_process_has_no_privilege(shape: LivingSandbox) -> None:
+    status = shell(shape, "cat /proc/self/status").stdout.decode()
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     assert {fields[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
     assert (fields["NoNewPrivs"], fields["Seccomp"]) == ("1", "2")
     assert "0" not in fields["Uid"].split()
-    assert shell(sandbox, "unshare -Ur true").exit_code != 0
+    assert shell(shape, "unshare -Ur true").exit_code != 0
 
 
 def test_c1_200_names_of_the_host(provider: DockerProvider, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,16 +102,16 @@ def test_c1_200_names_of_the_host(provider: DockerProvider, checkout: Path, monk
     assert not [name for name, value in canaries.items() if name.encode() in seen or value.encode() in seen]
 
 
-def test_c3_nothing_of_the_engine_or_the_host(sandbox: DockerSandbox) -> None:
+def test_c3_nothing_of_the_engine_or_the_host(shape: LivingSandbox) -> None:
     script = """
     ls /var/run/docker.sock /run/docker.sock /run/containerd /run/podman /dev/kmsg /dev/mem /dev/vda 2>/dev/null
     env | grep DOCKER; ls /root /home/* | grep -v : ; dmesg 2>/dev/null
     """
-    assert shell(sandbox, script).stdout.strip() == b""
-    assert shell(sandbox, f"grep -s '{os.getpid()} (' /proc/[0-9]*/stat").stdout == b"", "own process numbers"
+    assert shell(shape, script).stdout.strip() == b""
+    assert shell(shape, f"grep -s '{os.getpid()} (' /proc/[0-9]*/stat").stdout == b"", "own process numbers"
 
 
-def test_c5_no_packet_reaches_the_host(sandbox: DockerSandbox) -> None:
+def test_c5_no_packet_reaches_the_host(shape: LivingSandbox) -> None:
     with socket.create_server(("0.0.0.0", 0)) as server:
         server.settimeout(0.2)
         port = server.getsockname()[1]
@@ -98,7 +130,7 @@ for host in targets:
         except OSError:
             pass
 """
-        result = sandbox.exec(ExecRequest(argv=("python3", "-c", script, str(port)), seconds=60))
+        result = shape.exec(ExecRequest(argv=("python3", "-c", script, str(port)), seconds=60))
         assert (result.ok, result.stdout) == (True, b"")
         with pytest.raises(TimeoutError):
             server.accept()
@@ -163,9 +195,11 @@ def test_passwords_for_registries_stay_outside(checkout: Path, tmp_path: Path, m
         box.close()
 
 
-def test_f3_gone_with_the_wall_clock(api: docker.APIClient, provider: DockerProvider, checkout: Path) -> None:
+@pytest.mark.parametrize("warm", [False, True])
+def test_f3_gone_with_the_wall_clock(api: docker.APIClient, warm: bool, checkout: Path, tmp_path: Path) -> None:
     """Also when nobody calls any more: the container itself ends."""
-    made = provider.create(template(checkout, limits=LIMITS.changed(minutes=0.01)))
+    provider, wanted = DockerProvider(work=tmp_path / "work"), template(checkout, limits=LIMITS.changed(minutes=0.01))
+    made = create_warm(provider, wanted) if warm else provider.create(wanted)
     try:
         deadline = time.monotonic() + 30
         while api.inspect_container(made.id)["State"]["Running"]:
@@ -173,15 +207,21 @@ def test_f3_gone_with_the_wall_clock(api: docker.APIClient, provider: DockerProv
             time.sleep(0.2)
     finally:
         made.close()
+        provider.close()
+    assert left_in(tmp_path / "work") == []
 
 
-def test_the_task_cannot_end_the_keeper_of_the_clock(api: docker.APIClient, sandbox: DockerSandbox) -> None:
-    shell(sandbox, "kill -9 -1")
-    assert api.inspect_container(sandbox.id)["State"]["Running"]
-    assert shell(sandbox, "echo fine").stdout == b"fine\n"
+def test_the_task_cannot_end_the_keeper_of_the_clock(api: docker.APIClient, shape: LivingSandbox) -> None:
+    donor = api.inspect_container(shape.id)["HostConfig"]["PidMode"].removeprefix("container:")
+    keeper = api.inspect_container(donor or shape.id)["State"]
+    shell(shape, "kill -9 -1")
+    shell(shape, "kill -9 1 7 8; for p in /proc/[0-9]*; do kill -9 ${p#/proc/}; done")
+    after = api.inspect_container(donor or shape.id)["State"]
+    assert (after["Running"], after["Pid"]) == (True, keeper["Pid"])
+    assert shell(shape, "echo fine").stdout == b"fine\n"
 
 
-def test_f6_a_flood_keeps_memory_flat(sandbox: DockerSandbox) -> None:
+def test_f6_a_flood_keeps_memory_flat(sandbox: LivingSandbox) -> None:
     shell(sandbox, "head -c 20000000 /dev/zero")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     result = shell(sandbox, "head -c 200000000 /dev/zero & head -c 200000000 /dev/zero >&2; wait", output_bytes=50_000)
@@ -189,8 +229,13 @@ def test_f6_a_flood_keeps_memory_flat(sandbox: DockerSandbox) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000, "KiB"
 
 
-def test_one_file_has_a_limit(sandbox: DockerSandbox) -> None:
+def test_one_file_has_a_limit(sandbox: LivingSandbox) -> None:
     assert sandbox.exec(ExecRequest(argv=("truncate", "-s", "5G", "huge"))).ending == "disk"
+
+
+def left_in(work: Path) -> list[str]:
+    """What a work folder holds beside the empty disks that sandboxes' disks are copied from."""
+    return [each.name for each in work.iterdir() if each.name != ".disks"]
 
 
 def leftovers_of(api: docker.APIClient, names: set[str]) -> set[str]:
@@ -205,7 +250,7 @@ def test_u6_nothing_is_left(api: docker.APIClient, checkout: Path, tmp_path: Pat
     made.close()
     with pytest.raises(Exception, match="no image"):
         provider.create(template(checkout).changed(image="no-such-image"))
-    assert list((tmp_path / "work").iterdir()) == []
+    assert left_in(tmp_path / "work") == []
     assert leftovers_of(api, {made.id}) == set()
 
 
@@ -220,7 +265,7 @@ def test_a_start_that_fails_leaves_nothing(api: docker.APIClient, checkout: Path
             provider.create(template(checkout, run_id=run_id).changed(image=image))
     finally:
         api.remove_image(image, force=True)
-    assert list((tmp_path / "work").iterdir()) == []
+    assert left_in(tmp_path / "work") == []
     assert not api.containers(all=True, filters={"label": f"{LABEL_RUN}={run_id}"})
 
 
@@ -254,7 +299,7 @@ os.kill(os.getpid(), signal.SIGKILL)
         assert api.inspect_container(decoy)["Name"] == f"/decoy-{run_id}"
         assert leftovers_of(api, {f"decoy-{run_id}"})
         assert provider.sweep(living.id.split("-")[1]) == 1, "of one run, whoever owns it"
-        assert list(work.iterdir()) == []
+        assert left_in(work) == []
     finally:
         living.close()
         api.remove_container(decoy, force=True)
@@ -283,7 +328,7 @@ def test_a_copy_where_no_overlay_can_be(name: str, tmp_path: Path) -> None:
     """A work folder whose name can't stand in mount options."""
     provider: SandboxProvider = DockerProvider(work=tmp_path / "work, with: odd name")
     CHECKS[name](provider, make_checkout(tmp_path / "checkout"), tmp_path / "blobs")
-    assert list((tmp_path / "work, with: odd name").iterdir()) == []
+    assert left_in(tmp_path / "work, with: odd name") == []
 
 
 @pytest.mark.parametrize("kind", ["worktree", "shared", "bare-folder"])
@@ -360,7 +405,7 @@ def _use_as_user(folder: Path) -> None:
     shell(made, "mkdir -p a/b; touch a/b/c; chmod 0 a/b a")
     assert made.workspace.kind == "overlay"
     made.close()
-    assert list((folder / "work").iterdir()) == []
+    assert left_in(folder / "work") == []
 
 
 def _become(user: int, group: int) -> None:

@@ -102,7 +102,12 @@ def start_error(error: Exception, info: Mapping[str, Any]) -> Exception:
         return hardware
     if "bind source path does not exist" in text:
         return Elsewhere(text)
-    if "executable file not found" in text or ("no such file or directory" in text and "exec" in text):
+    # A program that starts and ends at once is no error of the engine's; the next call on it is.
+    if (
+        "executable file not found" in text
+        or "is not running" in text
+        or ("no such file or directory" in text and "exec" in text)
+    ):
         return SandboxError(
             "image_unusable",
             f"the image has no `sh` or `sleep` that runs: {text}",
