@@ -37,7 +37,7 @@ class Ours:
     def template(self, kind: Kind = "docker", **changes: Any) -> Template:
         """What the rows open: the shared image for docker, this machine's toolchain for bubblewrap."""
         image = self._image if kind == "docker" else "host"
-        values = {"image": image, "run_id": RUN_ID, "checkout": str(self.checkout), "limits": LIMITS}
+        values = {"image": image, "run_id": RUN_ID, "checkout": str(self.checkout), "pristine": True, "limits": LIMITS}
         return Template.model_validate({**values, **changes})
 
     def provider(self, kind: Kind, name: str = "") -> SandboxProvider:
