@@ -15,11 +15,13 @@ class Entry:
     """One command that is not imported yet."""
 
     module: str
-    """Where it is defined; the attribute has the command's name."""
+    """Where it is defined."""
     summary: str
     """Its line in the list of commands."""
     hidden: bool = False
     """Whether the list leaves it out."""
+    attribute: str = ""
+    """What it is called there; the command's name if empty, which can be a word of Python's."""
 
 
 class LazyGroup(click.Group):
@@ -36,9 +38,9 @@ class LazyGroup(click.Group):
         entry = self.table.get(cmd_name)
         if entry is None:
             return None
-        command = getattr(importlib.import_module(entry.module), cmd_name)
+        command = getattr(importlib.import_module(entry.module), entry.attribute or cmd_name)
         if not isinstance(command, click.Command):
-            raise TypeError(f"{entry.module}.{cmd_name} is no click command")
+            raise TypeError(f"{entry.module} has no click command for {cmd_name}")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

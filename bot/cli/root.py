@@ -16,6 +16,7 @@ COMMANDS = {
     "init": Entry("bot.cli.init", "Install a workflow into a repository."),
     "config": Entry("bot.cli.config", "Check, show and describe a repository's policy."),
     "doctor": Entry("bot.cli.doctor", "Say what is missing on this machine, and how to mend it."),
+    "sandbox": Entry("bot.cli.sandbox", "Run commands in sandboxes of this machine, and look after them."),
     "runs": Entry("bot.cli.runs", "List and show runs of this machine."),
     "audit": Entry("bot.cli.audit", "Verify and show the log of what sandboxes did."),
     "action": Entry("bot.action", "What the GitHub Action calls.", hidden=True),
