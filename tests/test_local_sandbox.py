@@ -38,13 +38,18 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> LocalProvider:
 
 @pytest.fixture(scope="module")
 def living(local: LocalProvider, tree: Path) -> Iterator[LivingSandbox]:
-    made = local.create(template(tree))
+    made = local.create(template(tree, limits=LIMITS.changed(pids=2000)))  # this machine buries orphans when it likes
     yield made
     made.close()
 
 
 @pytest.mark.parametrize(
-    "check", [pytest.param(check, id=name) for name, check in sandbox_contract(isolated=False, limits=False)]
+    "check",
+    [
+        pytest.param(check, id=name)
+        for name, check in sandbox_contract(isolated=False, limits=False)
+        if name != "environment"  # it looks at the processes of the whole machine; see below
+    ],
 )
 def test_sandbox(check: SandboxCheck, living: LivingSandbox) -> None:
     check(living)

@@ -28,6 +28,7 @@ from bot.sandbox.folder import write_note as write
 from bot.sandbox.keeper import Keeper
 from bot.sandbox.living import Facts, LivingSandbox
 from bot.sandbox.removal import remove_folder
+from bot.sandbox.toolchain import host_toolchain
 from bot.sandbox.workspace.disk import disk_watch
 from bot.sandbox.workspace.overlay import Workspace, prepare
 from bot.types.sandbox import SandboxInfo, SandboxRecord, SandboxState, Template
@@ -349,7 +350,9 @@ def _workspace(folder: Path, template: Template) -> Workspace:
 
 def _environment(folder: Path) -> dict[str, str]:
     base = {"HOME": str(folder / "home"), "USER": "bot", "LOGNAME": "bot", "LANG": "C.UTF-8", "TERM": "dumb"}
-    return {**base, "TMPDIR": str(folder / "tmp"), "PATH": os.environ.get("PATH", os.defpath)}
+    # The tools themselves before what stands for them: pyenv's and its like are scripts, and change variables.
+    path = f"{host_toolchain(os.environ).path}:{os.environ.get('PATH', os.defpath)}"
+    return {**base, "TMPDIR": str(folder / "tmp"), "PATH": ":".join(dict.fromkeys(path.split(":")))}
 
 
 def _record(template: Template, workspace: Workspace, mark: Mark) -> SandboxRecord:
