@@ -143,6 +143,29 @@ def test_what_was_asked_for_once_is_kept_ready(pool: WarmPool, stocked: Stocked)
     until(lambda: len(stocked.spares) == 2)
 
 
+def test_one_that_is_nearly_there_is_worth_waiting_for(stocked: Stocked) -> None:
+    slow, began, go_on = threading.Event(), threading.Event(), threading.Event()
+
+    def prepare(asked: Template) -> FakeSpare | None:
+        made = stocked.prepare(asked)
+        if slow.is_set():
+            began.set()
+            assert go_on.wait(20)
+        time.sleep(0.05)
+        return made
+
+    stock = Stock(prepare, most=2, age=600, settle=0.0)
+    stock.want("key", ONE, 1, pinned=True)
+    until(lambda: stock.ready("key") == 1)
+    slow.set()
+    assert stock.take("key") is not None
+    assert began.wait(20)
+    assert stock.take("key", patience=0.0) is None, "a new one is as fast"
+    threading.Timer(0.2, go_on.set).start()
+    assert stock.take("key", patience=20.0) is stocked.spares[-1]
+    stock.close()
+
+
 def test_the_dead_are_dropped_and_the_next_is_tried(pool: WarmPool, stocked: Stocked) -> None:
     pool.warm(ONE, 3)
     until(lambda: ready(stocked) == 3)

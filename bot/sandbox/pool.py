@@ -52,7 +52,7 @@ class WarmPool:
             return self._provider.create(template)
         key = shape_of(template)
         while (spare := self._stock.take(key, self._usual)) is not None:
-            if (made := _adopted(spare, template)) is not None:
+            if (made := adopted(spare, template)) is not None:
                 break
         else:
             began = time.monotonic()
@@ -99,7 +99,7 @@ class WarmPool:
         self._provider.close()
 
 
-def _adopted(spare: Spare, template: Template) -> Sandbox | None:
+def adopted(spare: Spare, template: Template) -> Sandbox | None:
     """The sandbox of that run; None, and nothing is left of it, when it is dead."""
     with contextlib.suppress(SandpiperError):
         if spare.alive():

@@ -6,12 +6,14 @@ import weakref
 from pathlib import Path
 
 from bot.errors import SandboxError
+from bot.protocols import Sandbox
 from bot.sandbox.capacity import capacity
 from bot.sandbox.docker import leftovers
 from bot.sandbox.docker.container import LABEL_RUN
 from bot.sandbox.docker.engine import ENGINE_ERRORS
 from bot.sandbox.docker.images import ImageRules
 from bot.sandbox.docker.making import found, make, make_spare
+from bot.sandbox.docker.recycling import image_of, recycle
 from bot.sandbox.docker.spare import Spare
 from bot.sandbox.docker.starting import unavailable
 from bot.sandbox.docker.workshop import PROVIDER, OnEgress, Workshop
@@ -23,7 +25,33 @@ from bot.types.task import Limits
 _STATES: dict[str, SandboxState] = {"running": "running", "paused": "paused"}
 
 
-class DockerProvider:
+class _Ahead:
+    """What is made before it is asked for, and what is used again."""
+
+    _workshop: Workshop
+
+    def prepare(self, template: Template) -> Spare | None:
+        """For a pool: one whose run is not known yet, None where that can't be. Raises as `create` does."""
+        return make_spare(self._workshop, template)
+
+    def fingerprint(self, template: Template) -> str | None:
+        """For burst mode: the image's digest; None where it can't serve again. Raises SandboxError."""
+        return image_of(self._workshop, template)
+
+    def recycle(self, sandbox: Sandbox) -> Spare | None:
+        """For burst mode: the same container, reset; `sandbox` is closed. None, and nothing is left, where it can't."""
+        if isinstance(sandbox, LivingSandbox):
+            return recycle(self._workshop, sandbox)
+        sandbox.close()
+        return None
+
+    def warm(self, template: Template, count: int = 1) -> None:
+        """See the Protocol: namespaces for sandboxes without a network."""
+        if template.network.mode in ("none", "isolated") and template.runtime is None:
+            self._workshop.donors.want(count)
+
+
+class DockerProvider(_Ahead):
     """A SandboxProvider over the engine that DOCKER_HOST names, or the local one; asked when first needed.
 
     `cap` bounds how many sandboxes it says the machine bears, `images` is the operator's word on images. `on_egress` is
@@ -44,15 +72,6 @@ class DockerProvider:
     def create(self, template: Template) -> LivingSandbox:
         """See the Protocol. Codes: `docker_unavailable`, `image_not_found`, `image_unusable`, `workspace_failed`."""
         return make(self._workshop, template)
-
-    def prepare(self, template: Template) -> Spare | None:
-        """For a pool: one whose run is not known yet, None where that can't be. Raises as `create` does."""
-        return make_spare(self._workshop, template)
-
-    def warm(self, template: Template, count: int = 1) -> None:
-        """See the Protocol: namespaces for sandboxes without a network."""
-        if template.network.mode in ("none", "isolated") and template.runtime is None:
-            self._workshop.donors.want(count)
 
     def healthy(self) -> str | None:
         """See the Protocol."""
