@@ -428,6 +428,29 @@ def test_after_a_kill_the_next_sweep_removes_both(api: docker.APIClient, tmp_pat
     assert not list(tmp_path.glob("sandpiper-*"))
 
 
+_FORGETFUL = """
+import sys, time
+from pathlib import Path
+from bot.sandbox.docker.provider import DockerProvider
+from bot.sandbox.pool import WarmPool
+from bot.types.sandbox import Template
+from bot.types.task import Limits
+pool, asked = WarmPool(DockerProvider(work=Path(sys.argv[1]))), Template(run_id="7" * 16, limits=Limits(memory_mb=64))
+pool.warm(asked)
+while not pool.ready(asked):
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.docker
+def test_a_process_that_forgets_to_close_leaves_nothing(docker_engine: None, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _FORGETFUL, str(tmp_path)], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not list(tmp_path.glob("sandpiper-*"))
+
+
 @pytest.mark.docker
 def test_the_first_output_comes_at_once(checkout: Path, tmp_path: Path) -> None:
     pool = WarmPool(DockerProvider(work=tmp_path), maximum=2)

@@ -83,7 +83,10 @@ class Workshop:
         if donors or shared:
             if self._removing is None:
                 self._removing = ThreadPoolExecutor(_REMOVERS, "sandpiper-remove")
-            self._removing.submit(detach, self.engine, donors, shared)
+            try:
+                self._removing.submit(detach, self.engine, donors, shared)
+            except RuntimeError:  # the interpreter is at its end: no thread begins any more
+                detach(self.engine, donors, shared)
 
     @cached_property
     def info(self) -> Mapping[str, Any]:
