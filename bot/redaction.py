@@ -30,8 +30,8 @@ _NAME = re.compile(
     r"|(?:^|_)(?:KEY|KEYS|PASS|PWD|PAT|AUTH|AUTHORIZATION|COOKIE|SIGNATURE|DSN|CONNECTION_STRING)\d*(?:_|$)",
     re.IGNORECASE,
 )
-_PLACE = re.compile(r"(?:PATH|FILE|DIR|SOCK|ASKPASS)$", re.IGNORECASE)
-"""Variables that say where a secret lies do not hold it."""
+_PLACE = re.compile(r"(?:PATH|FILE|DIR|SOCK|ASKPASS)$|^(?:OLD)?PWD$", re.IGNORECASE)
+"""Variables that say where a secret lies do not hold it; nor do those that say where a shell is."""
 _USERINFO = re.compile(r"(?<=://)[^/\s:@]*:([^/\s@]{3,})@")
 
 Needle = str | bytes

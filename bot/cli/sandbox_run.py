@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from bot.blobs import read_blob
 from bot.cli.output import json_option, plain, print_json, say
 from bot.cli.sandbox_options import LOCAL, Asked, asked_for, template_options
 from bot.cli.sandbox_reach import opened
-from bot.cli.sandbox_view import as_text, changed_lines, ending_words, hint_for, print_raw
+from bot.cli.sandbox_view import as_text, changed_lines, ending_words, hint_for, one_line, print_raw
 from bot.errors import ConfigurationError
 from bot.protocols import Sandbox
 from bot.sandbox.egress.learn import policy_text, propose
@@ -142,7 +141,7 @@ def _tell(
 ) -> None:
     """On stderr, for stdout is the command's."""
     record, limits = sandbox.record, asked.template.limits
-    say(f"-- {shlex.join(argv)[:60]}: {ending_words(result, limits)}", err=True)
+    say(f"-- {one_line(argv)}: {ending_words(result, limits)}", err=True)
     if hint := hint_for(result, limits):
         say(f"   hint: {hint}", err=True)
     say(f"-- sandbox: {record.provider}, image {record.image}, network {record.network}, removed", err=True)

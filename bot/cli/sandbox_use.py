@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from bot.cli.output import json_option, print_json, say
 from bot.cli.sandbox_options import variable
 from bot.cli.sandbox_reach import bad_path, reach
 from bot.cli.sandbox_run import WORDS
-from bot.cli.sandbox_view import as_text, ending_words, hint_for, print_raw
+from bot.cli.sandbox_view import as_text, ending_words, hint_for, one_line, print_raw
 from bot.errors import ConfigurationError
 from bot.sandbox.copying import copy_in, copy_out
 from bot.types.sandbox import ExecRequest
@@ -59,7 +58,7 @@ def exec_(
     if as_json:
         print_json({"id": reached.info.id, "result": as_text(result), "hint": hint_for(result, limits)})
     elif result.ending != "exited":
-        say(f"-- {shlex.join(request.argv)[:60]}: {ending_words(result, limits)}", err=True)
+        say(f"-- {one_line(request.argv)}: {ending_words(result, limits)}", err=True)
         if hint := hint_for(result, limits):
             say(f"   hint: {hint}", err=True)
     context.exit(result.exit_code)

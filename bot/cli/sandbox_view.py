@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from bot.types.task import Limits
 if TYPE_CHECKING:
     from rich.table import Table
 
+SHOWN = 60
+"""Characters of a command in a sentence about it."""
 LISTED = 40
 """Changed files that are listed."""
 _MARKS = {"added": "A", "modified": "M", "deleted": "D"}
@@ -49,6 +52,12 @@ def as_text(result: ExecResult) -> dict[str, Any]:
         "stdout": result.stdout.decode("utf-8", "replace"),
         "stderr": result.stderr.decode("utf-8", "replace"),
     }
+
+
+def one_line(argv: Sequence[str]) -> str:
+    """A command as one short line."""
+    text = " ".join(shlex.join(argv).split())
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
 def ending_words(result: ExecResult, limits: Limits) -> str:

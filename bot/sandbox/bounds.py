@@ -32,7 +32,7 @@ def _note(inside: Inside, word: str) -> str:
 
 
 def _memory(inside: Inside) -> Seen:
-    result = inside.sh(scripts.MEMORY, str(4 * LIMITS.memory_mb << 20))
+    result = inside.bomb(scripts.MEMORY, str(4 * LIMITS.memory_mb << 20))
     if result.ending == "oom":
         return "ok", f"oom at {LIMITS.memory_mb} MiB"
     if note := _note(inside, "memory is not capped"):
@@ -42,8 +42,8 @@ def _memory(inside: Inside) -> Seen:
 
 def _pids(inside: Inside) -> Seen:
     asked = LIMITS.pids + 40
-    result = inside.sh(scripts.PIDS, str(asked))
-    ended = inside.sh("while :; do :; done", seconds=0.2)  # what the bomb left behind has to go with this one
+    result = inside.bomb(scripts.PIDS, str(asked))
+    ended = inside.bomb("while :; do :; done", seconds=0.2)  # what the bomb left behind has to go with this one
     if ended.ending != "timed_out":
         return "FAILED", f"with no process left, a time-out is {_said(ended)}"
     if f"all {asked}" in result.stdout.decode("utf-8", "replace"):
@@ -54,7 +54,7 @@ def _pids(inside: Inside) -> Seen:
 
 def _disk(inside: Inside) -> Seen:
     asked = 3 * LIMITS.disk_mb
-    result = inside.sh(scripts.DISK, str(asked))
+    result = inside.bomb(scripts.DISK, str(asked))
     inside.sh("rm -f fill")
     if f"all {asked}" in result.stdout.decode("utf-8", "replace"):
         if inside.sandbox.record.disk == "none":
@@ -74,7 +74,7 @@ def _flood(inside: Inside) -> Seen:
 def _daemons(inside: Inside) -> Seen:
     """Also as seen from this machine: a process inside is one of ours, wherever its namespaces are."""
     mark, began = f"proof-{os.urandom(8).hex()}", time.monotonic()
-    result = inside.sh(scripts.DAEMON, mark, seconds=_TIMEOUT)
+    result = inside.bomb(scripts.DAEMON, mark, seconds=_TIMEOUT)
     took = time.monotonic() - began
     if result.ending != "timed_out" or b"started" not in result.stdout:
         return "FAILED", _said(result)

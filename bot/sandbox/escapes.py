@@ -66,13 +66,17 @@ class Inside:
     python: str = "python3"
     """Program inside; empty where there is none."""
 
-    def sh(self, script: str, *args: str, seconds: float = _SECONDS) -> ExecResult:
-        """A constant script with arguments."""
-        return self._run(("sh", "-c", script, "sh", *args), seconds)
+    def sh(self, script: str, *args: str) -> ExecResult:
+        """A constant script with arguments. Raises SandboxError when it did not come to its end: it proves nothing."""
+        return _whole(self.bomb(script, *args))
 
     def py(self, script: str, *args: str) -> ExecResult:
-        """A constant program with arguments."""
-        return self._run((self.python, "-I", "-S", "-c", script, *args), _SECONDS)
+        """A constant program with arguments, likewise."""
+        return _whole(self._run((self.python, "-I", "-S", "-c", script, *args), _SECONDS))
+
+    def bomb(self, script: str, *args: str, seconds: float = _SECONDS) -> ExecResult:
+        """A constant script that may be ended."""
+        return self._run(("sh", "-c", script, "sh", *args), seconds)
 
     def _run(self, argv: tuple[str, ...], seconds: float) -> ExecResult:
         left = self.until - time.monotonic()
@@ -89,6 +93,12 @@ class Way:
     name: str
     expected: str
     attempt: Callable[[Inside], Seen]
+
+
+def _whole(result: ExecResult) -> ExecResult:
+    if result.ending != "exited":
+        raise SandboxError("proof_broke_off", f"the attempt did not come to its end: {result.ending}")
+    return result
 
 
 def _text(result: ExecResult) -> str:

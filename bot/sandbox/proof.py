@@ -19,8 +19,8 @@ from bot.sandbox.escapes import LIMITS, WAYS, Inside, State, Way
 from bot.types.sandbox import ExecRequest, SandboxRecord, Template
 from bot.types.value import Value
 
-SECONDS = 25.0
-"""For everything together; on an idle machine it takes a fifth of that."""
+SECONDS = 20.0
+"""For everything together; on an idle machine it takes a third of that."""
 UNISOLATED = "local"
 
 

@@ -22,7 +22,7 @@ done
 """
 SEARCH = """
 grep -rshF -e "$2" README.md | head -n 1
-grep -rlsF -e "$1" . "$HOME" /tmp /run /etc /var /home /root
+grep -rlsF -e "$1" . "$HOME" /tmp /etc /var
 git config --list 2>/dev/null | grep -F -e "$1"
 :
 """
@@ -65,11 +65,9 @@ for folder in (".", "/tmp", "/dev"):
 """
 BECOME_ROOT = """
 is_root() { case "$1" in 0) echo "root by $2";; esac; }
-for file in /bin/su /usr/bin/su; do
-    if [ -x "$file" ]; then is_root "$("$file" -c 'id -u' </dev/null 2>/dev/null)" "$file"; fi
-done
-for file in /usr/bin/sudo /usr/bin/doas /usr/bin/pkexec; do
-    if [ -x "$file" ]; then is_root "$("$file" id -u </dev/null 2>/dev/null)" "$file"; fi
+is_root "$(su -c 'id -u' </dev/null 2>/dev/null)" su
+for program in sudo doas pkexec; do
+    is_root "$($program id -u </dev/null 2>/dev/null)" $program
 done
 if cp /bin/sh shell.$$ 2>/dev/null && chmod 6755 shell.$$ && chown 0:0 shell.$$ 2>/dev/null; then
     echo "root by a setuid file"
