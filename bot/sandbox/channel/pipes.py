@@ -5,7 +5,7 @@ for any, commands run beside each other, and a child that holds a stream open ho
 folder read-only: it can write into the pipes, and replace nothing. Needs `sh` inside, and nothing else.
 
 One shell, the driver, starts others, the workers, and can kill all but itself. A worker runs one command at a time, in
-the foreground: what a shell starts in the background ignores SIGINT for ever.
+the foreground, so that signals are as ever.
 
 The pipes are the sandbox's to write, so nothing that comes through them is believed beyond what the task could do
 anyway: an exit code is the word of the task's own processes.
@@ -40,16 +40,18 @@ exec 9<>control 8<>alive </dev/null >/dev/null 2>&1
 trap : HUP INT QUIT TERM USR1 USR2
 fresh=
 setsid true && fresh=setsid
-env --default-signal=INT,QUIT true && fresh="$fresh env --default-signal=INT,QUIT"
 while :; do
 	read -r word <&9 || continue
 	case $word in
 {kill}	p*) echo pong 1<>"${{word#p}}.status" ;;
-	*) ($fresh sh ./worker "$word" 9>&- 8>&- &) ;;
+	*) ($fresh sh ./worker "$word" $$ 9>&- 8>&-; :) ;;
 	esac
 done
 """
-"""A line is the name of a worker to start, as nobody's child, so that whoever is the first process buries it.
+"""A line is the name of a worker to start.
+
+It is started in the foreground of a subshell that it kills: what a shell starts in the background ignores SIGINT for
+ever, and as nobody's child it is buried by whoever is the first process.
 
 The traps do nothing, which is not ignoring: a command that signals its whole process group leaves this shell alone, and
 its own children get the default. A worker is a session of its own where `setsid` can be had.
@@ -57,16 +59,22 @@ its own children get the default. A worker is a session of its own where `setsid
 _KILL = "\tk) kill -9 -1 ;;\n"
 """Everything of the task's user but this shell: a builtin, so that it works when no process can be started."""
 _WORKER = """\
+read -r line </proc/"$PPID"/stat
+set -- "$1" "$2" $line
+[ "$6" = "$2" ] && kill -9 "$PPID"
 exec 9<"$1.turn" 7<>"$1.status" </dev/null >/dev/null 2>&1
 trap : HUP INT QUIT TERM USR1 USR2
 echo ready >&7
 while read -r word <&9 || read -r word <&9 || read -r word <&9; do
 	[ "$word" = end ] && exit 0
 	. "./$1.command" 9>&-
-	echo "$word $?" >&7
+	echo "
+$word $?" >&7
 done
 """
-"""A line starts what lies in the command's file, and comes back with the exit code: no other one is that command's.
+"""First it frees the driver of the subshell between them, if that is what its parent is: a child of the driver's.
+
+A line starts what lies in the command's file, and comes back with the exit code: no other one is that command's.
 
 When our side is gone for whatever reason, its end of the pipe is, and the worker goes too; a signal ends one `read`.
 """

@@ -21,6 +21,8 @@ _SHELLS_OWN = frozenset(
     ("BASHOPTS", "BASH_VERSINFO", "EUID", "GROUPS", "IFS", "LINENO", "OPTIND", "PPID", "SHELLOPTS", "UID")
 )
 """Variables that shells use themselves, or let nobody set: a program gets them from `env`."""
+_LINE = 64
+"""Bytes that a line of a worker's has at the most."""
 
 
 class Worker:
@@ -90,6 +92,7 @@ class Exchange:
         }
         self._worker, self._command = worker, command
         self._large: set[int] = set()
+        self._said = b""
         # Opened anew for each command: a pipe whose writers have gone says so for ever to whoever saw them.
         folder = worker.path.removesuffix(worker.name)
         self._streams: dict[int, Stream] = {
@@ -124,7 +127,9 @@ class Exchange:
     def _ended(self, event: int) -> bool:
         """Whether the worker said the exit code, or is gone."""
         with contextlib.suppress(BlockingIOError):
-            for line in os.read(self._worker.status, 4096).splitlines():
+            *lines, rest = (self._said + os.read(self._worker.status, 4096)).split(b"\n")
+            self._said = rest[-_LINE:]
+            for line in lines:
                 token, _, code = line.partition(b" ")
                 if token == self._worker.token and code.isdigit() and int(code) < 256:
                     self.code = int(code)
