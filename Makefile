@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
 
-.PHONY: help setup docker demo test lint format clean
+.PHONY: help setup docker bubblewrap demo test lint format clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,13 +19,16 @@ $(VENV)/.complete: uv.lock pyproject.toml scripts/setup
 docker: ## see that a Docker engine answers, or start one
 	@scripts/ensure-docker
 
+bubblewrap: ## see that bubblewrap is there, or install it
+	@scripts/ensure-bubblewrap
+
 demo: setup docker ## do the main job end to end: no account, no key, no registry
 	@$(BIN)/sandpiper demo
 
 lint: setup ## types, style, workflows
 	@scripts/lint
 
-test: setup docker lint ## the whole suite
+test: setup docker bubblewrap lint ## the whole suite
 	@$(BIN)/python -m pytest -n $(JOBS)
 
 format: setup ## rewrite the code in the project's style
