@@ -101,6 +101,7 @@ def launch(keeper: Keeper, shape: Shape, joining: Sequence[str], *, seconds: int
         finally:
             for file in files:
                 os.close(file)
+        _prime(started.pid, joining)
         found = _await(started, reading)
         _join(found, joining)
         os.write(opening, b"x")  # not a moment before: what runs inside is in the groups from its first instruction
@@ -124,6 +125,18 @@ def _await(started: subprocess.Popen[bytes], reading: int) -> Processes:
     if not found.init:
         raise failure(found)
     return found
+
+
+def _prime(pid: int, joining: Sequence[str]) -> None:
+    """Move a process to where it is already, which is version 1's group above.
+
+    The kernel's lock for moving processes takes some ten milliseconds to get, and next to none a second time soon
+    after (percpu_down_write, kernel/locking/percpu-rwsem.c): it is got while there is nothing else to do but wait.
+    """
+    above = Path(joining[0]).parent.parent / "cgroup.procs" if joining else None
+    if above is not None and not (above.parent / "cgroup.controllers").exists():
+        with contextlib.suppress(OSError):
+            above.write_text(str(pid))
 
 
 def _join(found: Processes, joining: Sequence[str]) -> None:
