@@ -115,10 +115,10 @@ class BurstPool:
             return self.provider.create(template)
         key = (who, shape_of(template), made_from)
         while (spare := self._take(key)) is not None:
-            if (made := adopted(spare, template)) is not None:
+            if (made := _taken(spare, template)) is not None:
                 return _Burst(made, self, key)
         prepared = self._reusable.prepare(template)
-        fresh = adopted(prepared, template) if prepared is not None else None
+        fresh = _taken(prepared, template) if prepared is not None else None
         return _Burst(fresh or self.provider.create(template), self, key)
 
     def _take(self, key: Hashable) -> Spare | None:
@@ -160,6 +160,15 @@ class BurstPool:
         for item in kept:
             with contextlib.suppress(SandpiperError):
                 item.spare.close()
+
+
+def _taken(spare: Spare, template: Template) -> Sandbox | None:
+    """The sandbox of that run; None, and nothing is left of it, when it is dead."""
+    made = adopted(spare, template)
+    if made is None:
+        with contextlib.suppress(SandpiperError):
+            spare.close()
+    return made
 
 
 def _proven(reusable: Reusable, sandbox: Sandbox) -> Spare | None:

@@ -11,6 +11,7 @@ import contextlib
 import time
 import weakref
 from collections.abc import Hashable
+from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -36,14 +37,15 @@ class WarmPool:
     """A SandboxProvider around another one; one that is not Poolable is left as it is.
 
     `minimum` sandboxes are kept ready of every template that was asked for within `age` seconds (0: only of those that
-    `warm` names, and those always), `maximum` of all together. None that is handed out is older than `age`.
+    `warm` names, and those always), `maximum` of all together. Those that are older than `age` are replaced.
     """
 
     def __init__(self, provider: SandboxProvider, *, minimum: int = 1, maximum: int = 4, age: float = 600) -> None:
         self._provider, self._minimum = provider, min(minimum, maximum)
         self._maximum, self._usual = maximum, 0.0
-        self._stock = Stock(provider.prepare, most=maximum, age=age) if isinstance(provider, Poolable) else None
-        if self._stock is not None:
+        self._stock: Stock | None = None
+        if isinstance(provider, Poolable):
+            self._stock = Stock(partial(_prepared, provider, provider), most=maximum, age=age)
             weakref.finalize(self, self._stock.close)  # also at the end of a process that forgot to close
 
     def create(self, template: Template) -> Sandbox:
@@ -52,8 +54,13 @@ class WarmPool:
             return self._provider.create(template)
         key = shape_of(template)
         while (spare := self._stock.take(key, self._usual)) is not None:
-            if (made := adopted(spare, template)) is not None:
-                break
+            made = None
+            try:
+                if (made := adopted(spare, template)) is not None:
+                    break
+            finally:  # also after an interrupt
+                if made is None:
+                    self._stock.discard(spare)
         else:
             began = time.monotonic()
             made = self._provider.create(template)
@@ -99,13 +106,19 @@ class WarmPool:
         self._provider.close()
 
 
+def _prepared(maker: Poolable, provider: SandboxProvider, template: Template) -> Spare | None:
+    """One that waits; where none can, at least what the provider itself makes ahead."""
+    spare = maker.prepare(template)
+    if spare is None:
+        provider.warm(template)
+    return spare
+
+
 def adopted(spare: Spare, template: Template) -> Sandbox | None:
-    """The sandbox of that run; None, and nothing is left of it, when it is dead."""
+    """The sandbox of that run; None when it is dead, and has to be closed."""
     with contextlib.suppress(SandpiperError):
         if spare.alive():
             return spare.adopt(template)
-    with contextlib.suppress(SandpiperError, OSError):
-        spare.close()
     return None
 
 
@@ -113,7 +126,8 @@ def shape_of(template: Template) -> Hashable:
     """What two templates have in common when a sandbox for one is one for the other.
 
     All but the run, and those limits that it is told when it is taken. A checkout counts as another one when its commit
-    or its index changed; nobody writes into a checkout otherwise while sandboxes are above it.
+    or its index changed; nobody writes into a checkout otherwise while sandboxes are above it. An image counts by its
+    name: a tag that moved is noticed when those that wait have reached their age.
     """
     limits = template.limits
     plain = Limits(memory_mb=limits.memory_mb, cpus=limits.cpus, pids=limits.pids, disk_mb=limits.disk_mb)

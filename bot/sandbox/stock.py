@@ -84,8 +84,10 @@ class _Books:
     def __init__(self, most: int, age: float, settle: float) -> None:
         self._most, self._age, self._settle = most, age, settle
         self.shelves: dict[Hashable, _Shelf] = {}
+        self.doomed: list[Spare] = []
+        """Those that have to be closed."""
         self.leaving = 0
-        """Those that are being closed."""
+        """How many are being closed, or have to be."""
         self.typical = math.inf
         """Seconds that the last one took to make."""
 
@@ -109,6 +111,8 @@ class _Books:
     def next(self, now: float) -> tuple[_Job | None, float | None]:
         """What is due, already noted as begun; or the seconds until something may be."""
         soon = math.inf
+        if self.doomed:
+            return _Job(spare=self.doomed.pop()), None
         for key, shelf in list(self.shelves.items()):
             if shelf.ready and shelf.ready[0].born + self._age <= now:
                 return self._leave(shelf), None
@@ -205,6 +209,16 @@ class Stock:
             self._changed.notify_all()
             return spare
 
+    def discard(self, spare: Spare) -> None:
+        """Close one that was taken and is of no use, without making anybody wait for it."""
+        with self._changed:
+            if self._running and not self._closed:
+                self._books.leaving += 1
+                self._books.doomed.append(spare)
+                self._changed.notify_all()
+                return
+        _close(spare)
+
     def ready(self, key: Hashable) -> int:
         """How many of that shape could be taken now."""
         with self._changed:
@@ -235,7 +249,9 @@ class Stock:
             thread.join()
         with self._changed:
             left = [item.spare for shelf in self._books.shelves.values() for item in shelf.ready]
+            left += self._books.doomed
             self._books.shelves.clear()
+            self._books.doomed.clear()
         for spare in left:
             _close(spare)
 
@@ -257,10 +273,7 @@ class Stock:
             with self._changed:
                 self._books.leaving -= 1
                 self._changed.notify_all()
-        elif job.template is not None:
-            self._make(job)
-
-    def _make(self, job: _Job) -> None:
+            return
         spare, cause = None, ""
         try:
             spare = self._prepare(job.template) if job.template is not None else None
