@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from bot.errors import SandboxError
+from bot.sandbox.workspace.mounts import release
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -17,6 +22,14 @@ def _no_credentials_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("SANDPIPER_", "GITHUB_", "ACTIONS_")) or name.endswith(("_API_KEY", "_TOKEN")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_stays_mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests that kill the bot leave its sandboxes' disks mounted, as a crash does; nobody sweeps for them."""
+    yield
+    with contextlib.suppress(SandboxError):
+        release(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")
