@@ -99,7 +99,7 @@ def _table(attempts: Sequence[Attempt]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for number, name in enumerate(COLUMNS):
         made.add_column(name, no_wrap=number < 2, ratio=None)
     group = ""

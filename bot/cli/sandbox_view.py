@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bot.protocols import Stream
+from bot.sandbox.folder import PREFIX
 from bot.telemetry.display import in_github_job
 from bot.telemetry.lines import clean, inert
 from bot.types.sandbox import Changes, ExecResult, FileChange, SandboxInfo, SandboxStats
@@ -25,8 +26,10 @@ SHOWN = 60
 LISTED = 40
 """Changed files that are listed."""
 _MARKS = {"added": "A", "modified": "M", "deleted": "D"}
+ID_WIDTH = 25
+"""Of an id without its beginning."""
 LIST_COLUMNS = ("id", "provider", "state", "age", "ends in", "image", "owner")
-STATS_COLUMNS = ("id", "memory", "peak", "cpu", "pids", "disk", "network")
+STATS_COLUMNS = ("id", "MiB memory", "peak", "cpu %", "pids", "MiB disk", "MiB net")
 
 
 def print_raw(stream: Stream, data: bytes) -> None:
@@ -142,12 +145,12 @@ def stats_row(name: str, used: SandboxStats, limits: Limits | None) -> tuple[str
     network = [each for each in (used.received_mb, used.sent_mb) if each is not None]
     return (
         name,
-        f"{_figure(used.memory_mb)}/{allowed.memory_mb} MiB",
-        f"{_figure(used.memory_peak_mb)} MiB",
-        f"{_figure(used.cpu_percent)} %",
+        f"{_figure(used.memory_mb)}/{allowed.memory_mb}",
+        _figure(used.memory_peak_mb),
+        _figure(used.cpu_percent),
         f"{'?' if used.pids is None else used.pids}/{allowed.pids}",
-        f"{_figure(used.disk_mb)}/{allowed.disk_mb} MiB",
-        f"{sum(network):.1f} MiB" if network else "?",
+        f"{_figure(used.disk_mb)}/{allowed.disk_mb}",
+        f"{sum(network):.1f}" if network else "?",
     )
 
 
@@ -167,14 +170,14 @@ def duration(seconds: float) -> str:
 
 
 def rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """The same for a terminal. Cells are text: what a sandbox is called is no markup."""
+    """For a terminal: ids without what all have in common, which may be left out when one is named."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for number, name in enumerate(columns):
-        made.add_column(name, no_wrap=number == 0, overflow="fold")
+        made.add_column(name, no_wrap=name != "image", overflow="fold", min_width=ID_WIDTH if number == 0 else None)
     for row in rows:
-        made.add_row(*(Text(clean(each)) for each in row))
+        made.add_row(*(Text(clean(each.removeprefix(PREFIX))) for each in row))
     return made
