@@ -17,7 +17,7 @@ from rows import LeftOut, Once, Sample, memory_peak, timer
 
 from bot.protocols import Sandbox, SandboxProvider
 from bot.types.network import Network
-from bot.types.sandbox import ExecRequest, Template
+from bot.types.sandbox import ExecRequest, SandboxRecord, Template
 from bot.types.task import Limits
 
 RUN_ID = "be0c4be0c4be0c4b"
@@ -32,6 +32,8 @@ class Ours:
     def __init__(self, client: docker.DockerClient, image: str, folder: Path) -> None:
         self._client, self._image, self._folder = client, image, folder
         self._providers: dict[str, SandboxProvider] = {}
+        self.remarks: dict[str, None] = {}
+        """What could not be had here, as the sandboxes' records say it, in order."""
         self.checkout = small_checkout(folder / "checkout")
 
     def template(self, kind: Kind = "docker", **changes: Any) -> Template:
@@ -61,7 +63,7 @@ class Ours:
 
     def cold(self, kind: Kind = "docker", *, stock: bool = False, image: str | None = None) -> Once:
         """From the call to the first output."""
-        provider = self.provider(kind, " stocked" if stock else "")
+        provider = self.provider(kind, "-stocked" if stock else "")
         template = self.template(kind, **({"image": image} if image else {}))
 
         def once() -> Sample:
@@ -71,9 +73,9 @@ class Ours:
                 box = provider.create(template)
                 output = hello(box)
                 sample = elapsed()
-            was_warm = _warm(box)
+            record = self.seen(kind, box)
             box.close()
-            if stock and was_warm is False:
+            if stock and kind == "docker" and not record.warm:
                 raise LeftOut("nothing had been made ahead, although warm() was called")
             return said(output, sample)
 
@@ -82,7 +84,7 @@ class Ours:
     def pooled(self) -> Once:
         """From the warm pool to the first output."""
         room = _room("bot.sandbox.pool", "WarmPool")
-        pool, template = room(self.provider("docker", " pooled")), self.template()
+        pool, template = room(self.provider("docker", "-pooled")), self.template()
         self._providers["pool"] = pool
 
         def once() -> Sample:
@@ -99,7 +101,7 @@ class Ours:
     def many(self, count: int, kind: Kind = "docker", *, stock: bool) -> Once:
         """So many at once, each to its first output."""
         create_many = _room("bot.sandbox.many", "create_many")
-        provider, template = self.provider(kind, " stocked" if stock else ""), self.template(kind)
+        provider, template = self.provider(kind, "-stocked" if stock else ""), self.template(kind)
 
         def once() -> Sample:
             if stock:
@@ -134,6 +136,7 @@ class Ours:
         """One that stays for a whole row."""
         box = self.provider(kind).create(self.template(kind, **changes))
         stack.callback(box.close)
+        self.seen(kind, box)
         return box
 
     def fill(self, provider: SandboxProvider, template: Template, count: int) -> None:
@@ -145,6 +148,14 @@ class Ours:
             now = self._containers()
             if now != seen:
                 seen, since = now, time.monotonic()
+
+    def seen(self, kind: Kind, box: Sandbox) -> SandboxRecord:
+        """How it was made, which is kept where something was done without."""
+        record = box.record
+        how = (f"workspace as {record.workspace}", f"disk {record.disk}")
+        remarks = [each for each in how if each not in ("workspace as overlay", "disk volume")]
+        self.remarks |= dict.fromkeys(f"{kind}: {each}" for each in (*remarks, *record.notes))
+        return record
 
     def _containers(self) -> frozenset[tuple[str, str]]:
         listed = self._client.api.containers(all=True, filters={"label": "sandpiper.owner"})
@@ -252,8 +263,3 @@ def _room(module: str, name: str) -> Callable[..., Any]:
     except (ImportError, AttributeError) as error:
         raise LeftOut(f"{module}.{name} is not there: {error}") from error
     return found
-
-
-def _warm(box: Sandbox) -> bool | None:
-    record = getattr(box, "record", None)
-    return None if record is None else record.warm

@@ -52,9 +52,9 @@ def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with stand(options.peers) as ready:
-        parts = [_about(ready)]
+        parts: list[str] = []
         if options.sessions:
-            parts.append(sessions.held(ready, options.sessions))
+            parts += [_about(ready), sessions.held(ready, options.sessions)]
             missed = False
         else:
             rows = [_row(ready, make, options.rounds) for key, make in ROWS.items() if _wanted(key, options.only)]
@@ -63,6 +63,7 @@ def main() -> int:
             if _wanted("12.scale", options.only):
                 parts.append(sessions.scaling(ready))
             parts.append(_goals(rows))
+            parts.insert(0, _about(ready))
             missed = any(verdict(row, goal).startswith("NO") for row in rows for goal in row.goals)
     text = "\n".join(part for part in parts if part)
     print(text)
@@ -98,7 +99,8 @@ def _about(ready: Stand) -> str:
     words = [f"Linux {platform.release()}, {os.cpu_count()} processors, Python {platform.python_version()}"]
     words.append(f"Docker {info['ServerVersion']}, {info['Driver']}, cgroup v{info.get('CgroupVersion', '1')}")
     words.append(ready.peers_note)
-    return "; ".join(words) + ".\n"
+    remarks = [f"- {each}" for each in ready.ours.remarks]
+    return "\n".join(["; ".join(words) + ".", "", *remarks, ""])
 
 
 def _goals(rows: list[Row]) -> str:
