@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -89,8 +90,9 @@ class Mark:
         while found := {each for pid in self.processes() if (each := process_identity(pid))} - {spared}:
             if time.monotonic() > until:
                 return False
-            for identity in found:
-                processes.kill(identity, seconds=0)
+            for number in (signal.SIGSTOP, signal.SIGKILL):  # no shell shall go on because its child died first
+                for identity in found:
+                    processes.kill(identity, seconds=0, number=number)
         return True
 
 
@@ -102,7 +104,7 @@ class LocalProvider:
 
     def create(self, template: Template) -> LivingSandbox:
         """See the Protocol. Codes: `isolation_refused`, `image_unsupported`, `network_unsupported`, and others."""
-        self._refuse(template)
+        _refuse(template, allowed=self._allowed)
         name = f"{PREFIX}{template.run_id}-{secrets.token_hex(4)}"
         folder, mark = self._work / name, Mark(secrets.token_hex(16), cgroup.plan(name, self._parents))
         try:
@@ -166,19 +168,6 @@ class LocalProvider:
     @cached_property
     def _parents(self) -> cgroup.Groups:
         return cgroup.own_parents()
-
-    def _refuse(self, template: Template) -> None:
-        if not self._allowed:
-            raise _refusal()
-        asked = (
-            ("image_unsupported", template.image != "host", f"the image {template.image!r}"),
-            ("gpu_unsupported", template.gpu, "a GPU of its own"),
-            ("runtime_unsupported", template.runtime is not None, f"the runtime {template.runtime}"),
-            ("network_unsupported", template.network.mode in ("restricted", "isolated"), "a network of its own"),
-        )
-        for code, wanted, what in asked:
-            if wanted:
-                raise SandboxError(code, f"without isolation there can't be {what}", hint="use the provider `docker`")
 
 
 class _LocalChannel:
@@ -364,6 +353,20 @@ def _record(template: Template, workspace: Workspace, mark: Mark) -> SandboxReco
         network=template.network.mode,
         notes=(*_NOTES, *mark.groups.notes, *workspace.notes),
     )
+
+
+def _refuse(template: Template, *, allowed: bool) -> None:
+    if not allowed:
+        raise _refusal()
+    asked = (
+        ("image_unsupported", template.image != "host", f"the image {template.image!r}"),
+        ("gpu_unsupported", template.gpu, "a GPU of its own"),
+        ("runtime_unsupported", template.runtime is not None, f"the runtime {template.runtime}"),
+        ("network_unsupported", template.network.mode in ("restricted", "isolated"), "a network of its own"),
+    )
+    for code, wanted, what in asked:
+        if wanted:
+            raise SandboxError(code, f"without isolation there can't be {what}", hint="use the provider `docker`")
 
 
 def _refusal() -> SandboxError:

@@ -27,8 +27,8 @@ def alive(identity: str) -> bool:
     return bool(identity) and process_identity(pid_of(identity)) == identity
 
 
-def kill(identity: str, seconds: float = 10.0) -> bool:
-    """SIGKILL; True when it is dead, or a zombie that somebody else has to bury."""
+def kill(identity: str, seconds: float = 10.0, *, number: signal.Signals = signal.SIGKILL) -> bool:
+    """Send SIGKILL, or another signal; True when it is dead, or a zombie that somebody else has to bury."""
     if not alive(identity):
         return True
     try:
@@ -39,7 +39,7 @@ def kill(identity: str, seconds: float = 10.0) -> bool:
         if not alive(identity):
             return True
         with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(file, signal.SIGKILL)
+            signal.pidfd_send_signal(file, number)
         poll = select.poll()
         poll.register(file, select.POLLIN)
         return bool(poll.poll(seconds * 1000))

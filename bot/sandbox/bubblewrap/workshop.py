@@ -104,7 +104,7 @@ class Workshop:
             await_shell(pipes, started)
             facts = _facts(folder, note, workspace, record, pipes, parts, env)
             body = BubblewrapBody(facts, folder, pipes, started, again)
-            body.farewell = partial(self._forget, name, farewell)
+            body.farewell = partial(_forget, self._keeper, name, farewell)
             undo.pop_all()
             return body
 
@@ -125,10 +125,6 @@ class Workshop:
         if detached is None:
             self._keeper.at(shape.folder.name, note.ends + _GRACE, partial(_strike, parts))
         return found
-
-    def _forget(self, name: str, farewell: Callable[[], None]) -> None:
-        self._keeper.forget(name)
-        farewell()
 
     def _shape(self, folder: Path, template: Template, workspace: Workspace, parts: Parts) -> Shape:
         return Shape(
@@ -190,6 +186,11 @@ def _fill_etc(etc: Path, workspace: Workspace, toolchain: Toolchain, template: T
 def _put(file: Path, data: bytes) -> None:
     file.write_bytes(data)
     file.chmod(0o644)
+
+
+def _forget(keeper: Keeper, name: str, farewell: Callable[[], None]) -> None:
+    keeper.forget(name)
+    farewell()
 
 
 def _strike(parts: Parts) -> None:
