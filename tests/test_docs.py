@@ -64,7 +64,7 @@ def test_commands_that_are_shown_exist() -> None:
     for path in DOCS:
         text = path.read_text(encoding="utf-8")
         for command in re.findall(r"(?<![\w/-])sandpiper ([a-z]+)(?= |`|$)", text, re.MULTILINE):
-            if command in {"init", "config", "doctor", "run", "runs", "handle", "demo", "audit"}:
+            if command in {"init", "config", "doctor", "run", "runs", "handle", "demo", "audit", "sandbox"}:
                 assert command in COMMANDS, f"{path.name}: sandpiper {command}"
         for target in re.findall(r"`make ([a-z]+)`|^make ([a-z]+)", text, re.MULTILINE):
             name = target[0] or target[1]
