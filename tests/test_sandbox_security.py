@@ -234,8 +234,8 @@ def test_one_file_has_a_limit(sandbox: LivingSandbox) -> None:
 
 
 def left_in(work: Path) -> list[str]:
-    """What a work folder holds beside the empty disks that sandboxes' disks are copied from."""
-    return [each.name for each in work.iterdir() if each.name != ".disks"]
+    """What a work folder holds beside what is kept for the next ones: empty disks, locks."""
+    return [each.name for each in work.iterdir() if not each.name.startswith(".")]
 
 
 def leftovers_of(api: docker.APIClient, names: set[str]) -> set[str]:

@@ -62,12 +62,21 @@ class DockerBody:
                 self.api.restart(name, timeout=0)
                 channel.renew()
             else:
-                channel.renew()
-                start_driver(self.api, name, self.user)
+                self._another_driver(channel)
         except ENGINE_ERRORS as error:
             raise lost(error) from error
         if not channel.ping(_START_SECONDS):
             raise SandboxError("sandbox_lost", f"{name} takes no commands any more", hint="make a new one")
+
+    def _another_driver(self, channel: Pipes) -> None:
+        """Raises ENGINE_ERRORS."""
+        channel.renew()
+        try:
+            start_driver(self.api, self.facts.name, self.user)
+        except APIError:  # no memory or no process is left for it, or the container ended: a fresh start gives both
+            self.api.restart(self.facts.name, timeout=0)
+            channel.renew()
+            start_driver(self.api, self.facts.name, self.user)
 
     def end(self) -> None:
         """See the Protocol."""

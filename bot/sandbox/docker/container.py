@@ -138,7 +138,7 @@ def hardening(limits: Limits, engine_cpus: int) -> dict[str, Any]:
         "mem_limit": memory,
         "memswap_limit": memory,  # equal means none: the default allows as much again in swap
         "nano_cpus": int(min(limits.cpus, engine_cpus) * 1e9),
-        "shm_size": min(64 * _MIB, memory // 4),
+        "shm_size": min(64 * _MIB, memory // 8),
         "ulimits": [
             Ulimit(name="core", soft=0, hard=0),
             Ulimit(name="fsize", soft=_FILE_MAX, hard=_FILE_MAX),
@@ -150,10 +150,11 @@ def hardening(limits: Limits, engine_cpus: int) -> dict[str, Any]:
 
 
 def _memory_file_systems(template: Template, workspace: Workspace) -> dict[str, str]:
-    scratch = max(16, template.limits.memory_mb // 2)
+    # Less than the memory in all: whoever fills every one still has room for the commands that empty them.
+    memory = template.limits.memory_mb
     # With an owner, because runc gives it the mode of the image's own folder, which may be anything.
     owner = f"uid={workspace.uid},gid={workspace.gid}"
-    modes = {"/tmp": (scratch, "1777"), HOME: (scratch, "0700")}  # noqa: S108 - not the host's
+    modes = {"/tmp": (max(16, memory // 2), "1777"), HOME: (max(16, memory // 4), "0700")}  # noqa: S108 - not the host's
     modes |= {path: (size, modes.get(path, (0, "0700"))[1]) for path, size in template.tmpfs.items()}
     run = "noexec" if template.noexec else "exec"
     return {path: f"rw,{run},nosuid,nodev,size={size}m,mode={mode},{owner}" for path, (size, mode) in modes.items()}
