@@ -19,7 +19,7 @@ from bot.types.sandbox import ExecRequest
 
 SIZES = (1_000, 10_000, 100_000)
 CHANGED = 10
-_CHANGE = 'for file do echo changed > "$file" || exit 1; done'
+_CHANGE = 'for file do echo "$file changed" > "$file" || exit 1; done'
 _BUDGET_SECONDS = 30.0
 """Copies of a large checkout take long, and so does their removal."""
 
@@ -136,11 +136,12 @@ def _started(stand: Stand, kind: Kind, size: int) -> Once:
 
 
 def _collected(stand: Stand, kind: Kind, size: int) -> Once:
-    provider, blobs = stand.ours.provider(kind), stand.folder / f"blobs-{secrets.token_hex(4)}"
+    provider = stand.ours.provider(kind)
     template = stand.ours.template(kind, checkout=str(checkout(stand, size)), pristine=True)
-    blobs.mkdir()
 
     def once() -> Sample:
+        blobs = stand.folder / f"blobs-{secrets.token_hex(4)}"  # new ones, as a run has them
+        blobs.mkdir()
         box = provider.create(template)
         try:
             result = box.exec(ExecRequest(argv=_change(size)))
