@@ -48,15 +48,6 @@ def test_a_container_holds(docker_engine: None, api: docker.APIClient, tmp_path:
     assert not [name for name in os.environ if name.startswith("SANDPIPER_PROOF_")]
 
 
-def test_bubblewrap_holds(tmp_path: Path) -> None:
-    provider = BubblewrapProvider(work=tmp_path / "work")
-    if wrong := provider.healthy():
-        pytest.skip(wrong)
-    proof = prove(provider, work=tmp_path / "work")
-    assert [each for each in bad(proof) if each.state != "not enforced"] == []
-    assert proof.ok == (not bad(proof)), "what is not enforced does not hold"
-
-
 class Open:
     """A provider whose sandboxes are more open than they were asked to be."""
 

@@ -99,7 +99,7 @@ def asked_for(settings: Settings, options: dict[str, Any], *, seconds: float | N
                 run_id=options["run_id"] or secrets.token_hex(8),
                 checkout=str(checkout) if checkout else None,
                 env=_variables(options["env"]),
-                network=_network(options, provider),
+                network=_network(options, provider, settings.private_hosts),
                 runtime=options["runtime"] or settings.oci_runtime,
                 trusted=options["trusted"],
                 read_only=options["read_only"],
@@ -130,7 +130,7 @@ def _checkout(given: Path | None, empty: bool) -> Path | None:
     return found
 
 
-def _network(options: dict[str, Any], provider: str) -> Network:
+def _network(options: dict[str, Any], provider: str, private: tuple[str, ...]) -> Network:
     mode, allow, learn = options["network"], options["allow"], options.get("learn", False)
     if provider == LOCAL and mode is None and not allow and not learn:
         return Network(mode="bridge")  # it is the machine's own, whatever one says
@@ -138,7 +138,7 @@ def _network(options: dict[str, Any], provider: str) -> Network:
         option = "--allow" if allow else "--learn"
         raise ConfigurationError("bad_option", f"{option} means --network restricted, not {mode}", hint="leave one out")
     mode = "restricted" if allow or learn else mode or "none"
-    return Network(mode=mode, allow=tuple(each.lower() for each in allow), learn=learn)
+    return Network(mode=mode, allow=tuple(each.lower() for each in allow), private=private, learn=learn)
 
 
 def _limits(limits: Limits, options: dict[str, Any], seconds: float | None) -> Limits:
