@@ -341,6 +341,7 @@ def test_doctor_names_what_is_missing_and_no_secret(tmp_path: Path) -> None:
         *("doctor", "--json", "--repo", "maria/tidepool"),
         cwd=tmp_path,
         DOCKER_HOST="unix:///nowhere/docker.sock",
+        SANDPIPER_SANDBOX="docker",
         SANDPIPER_TOKEN=SECRET,
         SANDPIPER_API_URL="http://127.0.0.1:9",
         OPENAI_API_KEY="sk-" + "a1b2" * 10,
@@ -355,7 +356,7 @@ def test_doctor_names_what_is_missing_and_no_secret(tmp_path: Path) -> None:
 
 
 def test_doctor_without_anything_says_how_to_get_it(tmp_path: Path) -> None:
-    done = call("doctor", cwd=tmp_path, DOCKER_HOST="unix:///nowhere/docker.sock")
+    done = call("doctor", cwd=tmp_path, DOCKER_HOST="unix:///nowhere/docker.sock", SANDPIPER_SANDBOX="docker")
     assert done.returncode == 2
     for words in ("missing  token", "missing  model", "SANDPIPER_TOKEN", "ANTHROPIC_API_KEY", "ensure-docker"):
         assert words in done.stdout

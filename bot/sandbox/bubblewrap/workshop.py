@@ -89,6 +89,7 @@ class Workshop:
             make_channel(folder / "channel", INSIDE)
             pipes = Pipes(folder / "channel")
             undo.callback(pipes.close)
+            pipes.reserve()
             env, farewell = base_environment(self._toolchains.of(os.environ)), lambda: None
             if template.network.mode == "restricted":
                 proxy = open_proxy(folder, template.network, partial(self._note_egress, name, template.run_id))

@@ -39,7 +39,7 @@ cd {inside} || exit
 exec 9<>control 8<>alive </dev/null >/dev/null 2>&1
 trap : HUP INT QUIT TERM USR1 USR2
 fresh=
-setsid true && fresh=setsid
+command -v setsid && fresh=setsid
 while :; do
 	read -r word <&9 || continue
 	case $word in
@@ -101,13 +101,18 @@ class Pipes:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._lock = str(folder), threading.Lock()
+        self._driver, self._kept = _Driver(self._folder), _Kept()
         self._idle: list[Worker] = []
-        self._kept = _Kept()
+        self._coming: list[Worker] = []
         self._generation = self._kills = 0
-        # Both ways, so that neither opening nor writing waits for the shell to be there.
-        self._control = open_pipe(f"{folder}/control", os.O_RDWR)
-        self._alive = open_pipe(f"{folder}/alive", os.O_RDONLY)
         self._closed = False
+
+    def reserve(self) -> None:
+        """Have a worker started as soon as there is a shell, for the first command. Raises ChannelDown."""
+        worker = Worker(self._folder)
+        worker.generation = self._tell(worker.name)
+        with self._lock:
+            self._coming.append(worker)
 
     def run(self, command: Command) -> Raw:
         """See the Protocol."""
@@ -134,7 +139,7 @@ class Pipes:
         status = open_pipe(path, os.O_RDONLY)
         try:
             self._tell(f"p{name}")
-            return self._answered(status, seconds)
+            return self._driver.answered(status, seconds)
         except ChannelDown:
             return False
         finally:
@@ -146,7 +151,7 @@ class Pipes:
         self._tell("k")
         with self._lock:
             self._kills += 1
-            idle, self._idle = self._idle, []
+            idle, self._idle, self._coming = [*self._idle, *self._coming], [], []
         for worker in idle:
             worker.close()
 
@@ -154,13 +159,8 @@ class Pipes:
         """Forget what an earlier shell did not read, and the workers that it had."""
         with self._lock:
             self._generation += 1
-            fresh = open_pipe(f"{self._folder}/alive", os.O_RDONLY)
-            os.dup2(fresh, self._alive, inheritable=False)  # the old one goes on saying that its writer is gone
-            os.close(fresh)
-            idle, self._idle = self._idle, []
-            with contextlib.suppress(BlockingIOError):
-                while os.read(self._control, CHUNK):
-                    pass
+            self._driver.renew()
+            idle, self._idle, self._coming = [*self._idle, *self._coming], [], []
         for worker in idle:
             worker.close()
 
@@ -171,34 +171,25 @@ class Pipes:
                 return
             self._closed = True
             self._kept.close()
-            for file in (self._control, self._alive):
-                os.close(file)
-            idle, self._idle = self._idle, []
+            self._driver.close()
+            idle, self._idle, self._coming = [*self._idle, *self._coming], [], []
         for worker in idle:
             worker.dismiss()
 
     def _tell(self, line: str) -> int:
         """Send a line. Raises ChannelDown."""
         with self._lock:
-            if self._closed or hung_up(self._alive):
-                raise ChannelDown("the shell in the sandbox is gone")
-            try:
-                os.write(self._control, f"{line}\n".encode())  # short enough to be written as a whole
-            except BlockingIOError:
-                raise ChannelDown("the shell in the sandbox does not read") from None
+            if self._closed:
+                raise ChannelDown("the channel was closed")
+            self._driver.tell(line)
             return self._generation
-
-    def _answered(self, status: int, seconds: float) -> bool:
-        """Whether something comes through a pipe while the driver lives."""
-        poll = select.poll()
-        poll.register(status, select.POLLIN)
-        poll.register(self._alive, 0)
-        return any(file == status and event & select.POLLIN for file, event in poll.poll(seconds * 1000))
 
     def _worker(self, seconds: float) -> Worker | None:
         """One that has nothing to do, or a new one; None when that took all the time. Raises ChannelDown."""
         while True:
             with self._lock:
+                if self._closed or self._driver.gone:  # a worker may outlive its driver by a moment
+                    raise ChannelDown("the shell in the sandbox is gone")
                 worker = self._idle.pop() if self._idle else None
             if worker is None:
                 break
@@ -215,12 +206,15 @@ class Pipes:
 
     def _new_worker(self, seconds: float) -> Worker | None:
         """None when it was not there in time, or was killed with the commands of others. Raises ChannelDown."""
-        worker, kills = Worker(self._folder), self._kills
+        with self._lock:
+            kills, worker = self._kills, self._coming.pop() if self._coming else None
+        generation, until = worker.generation if worker else -1, time.monotonic() + seconds
+        worker = worker or Worker(self._folder)
         try:
-            worker.generation = generation = self._tell(worker.name)
-            until = time.monotonic() + seconds
-            while not self._answered(worker.status, min(POLL, max(0.0, until - time.monotonic()))):
-                if hung_up(self._alive):
+            if generation < 0:
+                worker.generation = generation = self._tell(worker.name)
+            while not self._driver.answered(worker.status, min(POLL, max(0.0, until - time.monotonic()))):
+                if self._driver.gone:
                     raise ChannelDown("the shell in the sandbox is gone")
                 if time.monotonic() >= until or (kills, generation) != (self._kills, self._generation):
                     worker.close()
@@ -241,6 +235,49 @@ class Pipes:
                 self._kept.close()
         if not keep:
             worker.dismiss() if idle else worker.close()
+
+
+class _Driver:
+    """Our side of the shell that starts workers."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        # Both ways, so that neither opening nor writing waits for the shell to be there.
+        self._control = open_pipe(f"{folder}/control", os.O_RDWR)
+        self._alive = open_pipe(f"{folder}/alive", os.O_RDONLY)
+
+    @property
+    def gone(self) -> bool:
+        return hung_up(self._alive)
+
+    def tell(self, line: str) -> None:
+        """Raises ChannelDown."""
+        if self.gone:
+            raise ChannelDown("the shell in the sandbox is gone")
+        try:
+            os.write(self._control, f"{line}\n".encode())  # short enough to be written as a whole
+        except BlockingIOError:
+            raise ChannelDown("the shell in the sandbox does not read") from None
+
+    def answered(self, status: int, seconds: float) -> bool:
+        """Whether something comes through a pipe while the shell lives."""
+        poll = select.poll()
+        poll.register(status, select.POLLIN)
+        poll.register(self._alive, 0)
+        return any(file == status and event & select.POLLIN for file, event in poll.poll(seconds * 1000))
+
+    def renew(self) -> None:
+        """Forget what an earlier shell did not read."""
+        fresh = open_pipe(f"{self._folder}/alive", os.O_RDONLY)
+        os.dup2(fresh, self._alive, inheritable=False)  # the old one goes on saying that its writer is gone
+        os.close(fresh)
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._control, CHUNK):
+                pass
+
+    def close(self) -> None:
+        for file in (self._control, self._alive):
+            os.close(file)
 
 
 class _Kept:

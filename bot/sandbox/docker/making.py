@@ -208,7 +208,9 @@ def _workspace(shop: Workshop, folder: Path, template: Template) -> Workspace:
 def _pipes(folder: Path) -> Pipes:
     """Not for a runtime that does not share the kernel (gVisor's), nor for an engine elsewhere: they have no pipes."""
     make_channel(folder / _CHANNEL, INSIDE)
-    return Pipes(folder / _CHANNEL)
+    pipes = Pipes(folder / _CHANNEL)
+    pipes.reserve()
+    return pipes
 
 
 def _record(shape: Shape, resolved: Resolved, attachment: Attachment) -> SandboxRecord:
