@@ -107,7 +107,7 @@ class Ours:
             if stock:
                 self.fill(provider, template, count)
             with timer() as elapsed:
-                boxes = living(create_many(provider, [template] * count))
+                boxes = living(create_many(provider, [template] * count, oversubscribe=True))
                 outputs = [hello(box) for box in boxes]
                 sample = elapsed()
             close_all(boxes)
