@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 _GROUPS = ("closed", "collected", "commands", "endings", "files", "inventory", "shapes", "vitals")
-pytest.register_assert_rewrite(*(f"bot.testing.contracts_{group}" for group in _GROUPS))
+_CHECKS = {f"bot.testing.contracts_{group}" for group in _GROUPS}
+pytest.register_assert_rewrite(*(_CHECKS - sys.modules.keys()))
 
 from bot.protocols import Sandbox, SandboxProvider
 from bot.sandbox.docker.provider import DockerProvider

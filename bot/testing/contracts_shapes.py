@@ -1,6 +1,7 @@
 """What a template asks for, as checks: read-only workspaces, sized folders and disks, networks, images."""
 
 import http.server
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -115,10 +116,10 @@ except OSError:
 
 def _isolated(provider: SandboxProvider, checkout: Path, blobs: Path) -> None:
     """Sandboxes of one run see each other's ports, and nothing else; those of another run don't."""
-    wanted = template(checkout).changed(network=Network(mode="isolated"))
+    wanted = template(checkout, run_id=secrets.token_hex(8)).changed(network=Network(mode="isolated"))
     with ExitStack() as stack:
         serving, calling = (stack.enter_context(_one(provider, wanted)) for _ in range(2))
-        other = stack.enter_context(_one(provider, wanted.changed(run_id="5" * 16)))
+        other = stack.enter_context(_one(provider, wanted.changed(run_id=secrets.token_hex(8))))
         start = 'python3 -c "$1" >/dev/null 2>&1 & while [ ! -e ready ]; do sleep 0.05; done'
         assert shell(serving, start, _SERVE, seconds=20).ok
         assert _python(calling, _CALL).stdout == b"served\n"
@@ -181,7 +182,7 @@ except OSError:
 def _bridge(provider: SandboxProvider, checkout: Path, blobs: Path) -> None:
     """An interface beside the loopback, because somebody asked for it."""
     with _one(provider, template(checkout).changed(network=Network(mode="bridge"))) as sandbox:
-        assert len(shell(sandbox, "ls /sys/class/net").stdout.split()) >= 2
+        assert len(shell(sandbox, "tail -n +3 /proc/net/dev").stdout.splitlines()) >= 2
         assert sandbox.record.network == "bridge"
 
 
