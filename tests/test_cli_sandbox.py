@@ -381,7 +381,7 @@ def test_the_example_in_python_works(docker_engine: None, tmp_path: Path) -> Non
 def test_the_doctor_tries_to_break_out(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     if wrong := BubblewrapProvider(work=tmp_path / "work").healthy():
         pytest.skip(wrong)
-    assert run(["sandbox", "doctor", "--provider", "bubblewrap", "--json"]) in (0, 1)
+    assert run(["sandbox", "doctor", "--provider", "bubblewrap", "--seconds", "120", "--json"]) in (0, 1)
     value = json.loads(capsys.readouterr().out)
     states = {each["state"] for each in value["attempts"]}
     assert value["ok"] == (states <= {"ok", "skipped"})

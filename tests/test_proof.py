@@ -36,7 +36,7 @@ def bad(proof: Proof) -> list[Attempt]:
 def test_a_container_holds(docker_engine: None, api: docker.APIClient, tmp_path: Path) -> None:
     work, told = tmp_path / "work", list[Attempt]()
     provider = DockerProvider(work=work)
-    proof = prove(provider, work=work, on_attempt=told.append)
+    proof = prove(provider, work=work, seconds=120, on_attempt=told.append)
     provider.close()
     assert bad(proof) == []
     assert proof.ok
@@ -85,7 +85,7 @@ LIMITED = {"variables of this machine", "memory", "processes", "disk"}
 
 
 def failed(provider: SandboxProvider, work: Path) -> dict[str, str]:
-    proof = prove(provider, work=work)
+    proof = prove(provider, work=work, seconds=120)
     provider.close()
     assert not proof.ok
     return {each.name.split(":")[0].split(",")[0]: each.seen for each in proof.attempts if each.state == "FAILED"}
@@ -113,7 +113,7 @@ def test_a_network_that_is_open_is_found_out(tmp_path: Path) -> None:
 @pytest.mark.docker
 def test_what_an_image_lacks_is_skipped_and_said(tiny_image: str, tmp_path: Path) -> None:
     provider = DockerProvider(work=tmp_path / "work")
-    proof = prove(provider, work=tmp_path / "work", image=tiny_image)
+    proof = prove(provider, work=tmp_path / "work", image=tiny_image, seconds=120)
     provider.close()
     skipped = {each.name: each.seen for each in proof.attempts if each.state == "skipped"}
     assert skipped["UDP and DNS"] == "no python3 in the image"
@@ -150,3 +150,12 @@ def test_without_git_nothing_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     with pytest.raises(SandboxError, match="proof_failed"), laid():
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.docker
+def test_a_machine_that_is_too_slow_is_told(docker_engine: None, tmp_path: Path) -> None:
+    provider = DockerProvider(work=tmp_path / "work")
+    with pytest.raises(SandboxError, match="proof_late"):
+        prove(provider, work=tmp_path / "work", seconds=0.01)
+    provider.close()
+    assert not list((tmp_path / "work").glob("sandpiper-*"))

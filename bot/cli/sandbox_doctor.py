@@ -16,7 +16,7 @@ from bot.errors import ConfigurationError, SandboxError
 from bot.sandbox.docker.engine import ENGINE_ERRORS
 from bot.sandbox.docker.images import ImageRules
 from bot.sandbox.docker.workshop import Workshop
-from bot.sandbox.proof import Attempt, Proof, prove
+from bot.sandbox.proof import SECONDS, Attempt, Proof, prove
 from bot.sandboxes import work_of
 from bot.settings import Settings, load_settings
 from bot.telemetry.display import is_log
@@ -39,9 +39,12 @@ Advice = tuple[str, str, str]
 @click.option("--provider", metavar="NAME", help="auto, docker or bubblewrap; the configured one if none.")
 @click.option("--image", help="What the sandbox is made from; `host` if none.")
 @click.option("--runtime", help="OCI runtime of the engine, such as runsc (gVisor).")
+@click.option("--seconds", type=click.FloatRange(min=1), default=SECONDS, show_default=True, help="For all of it.")
 @json_option
 @click.pass_context
-def doctor(context: click.Context, provider: str | None, image: str | None, runtime: str | None, as_json: bool) -> None:
+def doctor(
+    context: click.Context, provider: str | None, image: str | None, runtime: str | None, seconds: float, as_json: bool
+) -> None:
     """Prove the isolation on this machine: make a sandbox among canaries and listeners, and try to break out.
 
     Exit code 0 only if everything holds. What could not be tried is `skipped`; what can't be had here is `not enforced`
@@ -60,7 +63,9 @@ def doctor(context: click.Context, provider: str | None, image: str | None, runt
             reason, _, hint = wrong.partition("\n  hint: ")
             raise SandboxError("provider_unhealthy", reason, hint=hint)
         with _shown(quiet=as_json) as seen:
-            proof = prove(sandboxes, work=work_of(settings), image=image, runtime=runtime, on_attempt=seen)
+            proof = prove(
+                sandboxes, work=work_of(settings), image=image, runtime=runtime, seconds=seconds, on_attempt=seen
+            )
     advice = tuple(_advice(settings)) if proof.provider == "docker" else ()
     if as_json:
         rows = [{"state": state, "name": name, "detail": detail} for state, name, detail in advice]

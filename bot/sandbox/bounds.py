@@ -65,7 +65,7 @@ def _disk(inside: Inside) -> Seen:
 
 def _flood(inside: Inside) -> Seen:
     argv = ("sh", "-c", scripts.FLOOD, "sh", str(_FLOOD))
-    result = inside.sandbox.exec(ExecRequest(argv=argv, seconds=8, output_bytes=_KEPT))
+    result = inside.sandbox.exec(ExecRequest(argv=argv, seconds=inside.each, output_bytes=_KEPT))
     kept = len(result.stdout) + len(result.stderr)
     well = kept <= 2 * _KEPT and result.dropped_bytes + kept == 2 * _FLOOD
     return ("ok" if well else "FAILED"), f"{kept:,} bytes kept, {result.dropped_bytes:,} counted"

@@ -65,6 +65,7 @@ def prove(
     work: Path,
     image: str = "host",
     runtime: str | None = None,
+    seconds: float = SECONDS,
     on_attempt: Callable[[Attempt], None] = lambda attempt: None,
 ) -> Proof:
     """Make a sandbox among bait, try everything, remove it. `work` is where its folder is.
@@ -87,7 +88,7 @@ def prove(
             record = sandbox.record
             if record.provider == UNISOLATED:
                 raise SandboxError("no_isolation", "the provider `local` has none to prove", hint="use another one")
-            inside = Inside(sandbox, bait, began + SECONDS, _python(sandbox))
+            inside = Inside(sandbox, bait, began + seconds, _python(sandbox), seconds / 2, runtime is not None)
             for way in (*WAYS, *BOUNDS):
                 note(_tried(way, inside))
         note(_left(provider, sandbox.id, work, bait))
