@@ -23,6 +23,7 @@ from bot.redaction import secrets_of
 from bot.sandbox.folder import PREFIX, Note, read_note
 from bot.sandboxes import OnEgress, open_sandboxes, watchers, work_of
 from bot.settings import Settings, load_settings
+from bot.telemetry.lines import inert
 from bot.types.run import Progress
 from bot.types.sandbox import SandboxInfo
 
@@ -140,7 +141,7 @@ def bad_path(text: str) -> TaskError:
 
 def warn(text: str) -> None:
     """One line, in yellow on a terminal."""
-    click.secho(f"warning: {text}", fg="yellow", err=True)
+    click.secho(inert(f"warning: {text}"), fg="yellow", err=True)
 
 
 def _notes(settings: Settings) -> list[tuple[str, Note]]:

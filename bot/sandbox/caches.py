@@ -166,7 +166,7 @@ class OpenCache:
             raise SandboxError(
                 "cache_failed",
                 f"the cache {cache.name} can't be used: {error}",
-                hint=f"see who owns {root}; `sandpiper cache clear` starts anew",
+                hint=f"see who owns {root}; `sandpiper sandbox cache clear` starts anew",
             ) from error
         return cls(cache, folder / "data", "view" if writer is None else "write", tuple(locks))
 
