@@ -121,6 +121,11 @@ class _Vitals:
         """See the Protocol."""
         return self._body.facts.record
 
+    @property
+    def workspace(self) -> Workspace:
+        """How the checkout is protected."""
+        return self._body.facts.workspace
+
     def stats(self) -> SandboxStats:
         """See the Protocol."""
         facts = self._living().facts
@@ -190,11 +195,6 @@ class LivingSandbox(_Files, _Vitals):
     def id(self) -> str:
         """See the Protocol."""
         return self._body.facts.name
-
-    @property
-    def workspace(self) -> Workspace:
-        """For the record: how the checkout is protected."""
-        return self._body.facts.workspace
 
     def exec(
         self, request: ExecRequest, *, on_output: OnOutput | None = None, cancelled: Cancelled | None = None

@@ -110,8 +110,9 @@ class Pipes:
     def reserve(self) -> None:
         """Have a worker started as soon as there is a shell, for the first command. Raises ChannelDown."""
         worker = Worker(self._folder)
-        worker.generation = self._tell(worker.name)
         with self._lock:
+            self._driver.tell(worker.name)
+            worker.generation = self._generation
             self._coming.append(worker)
 
     def run(self, command: Command) -> Raw:
@@ -138,7 +139,8 @@ class Pipes:
         make_pipe(path)
         status = open_pipe(path, os.O_RDONLY)
         try:
-            self._tell(f"p{name}")
+            with self._lock:
+                self._driver.tell(f"p{name}")
             return self._driver.answered(status, seconds)
         except ChannelDown:
             return False
@@ -148,8 +150,8 @@ class Pipes:
 
     def end_commands(self) -> None:
         """See the Protocol."""
-        self._tell("k")
         with self._lock:
+            self._driver.tell("k")
             self._kills += 1
             idle, self._idle, self._coming = [*self._idle, *self._coming], [], []
         for worker in idle:
@@ -158,6 +160,8 @@ class Pipes:
     def renew(self) -> None:
         """Forget what an earlier shell did not read, and the workers that it had."""
         with self._lock:
+            if self._closed:
+                return
             self._generation += 1
             self._driver.renew()
             idle, self._idle, self._coming = [*self._idle, *self._coming], [], []
@@ -176,19 +180,11 @@ class Pipes:
         for worker in idle:
             worker.dismiss()
 
-    def _tell(self, line: str) -> int:
-        """Send a line. Raises ChannelDown."""
-        with self._lock:
-            if self._closed:
-                raise ChannelDown("the channel was closed")
-            self._driver.tell(line)
-            return self._generation
-
     def _worker(self, seconds: float) -> Worker | None:
         """One that has nothing to do, or a new one; None when that took all the time. Raises ChannelDown."""
         while True:
             with self._lock:
-                if self._closed or self._driver.gone:  # a worker may outlive its driver by a moment
+                if self._driver.gone:  # a worker may outlive its driver by a moment
                     raise ChannelDown("the shell in the sandbox is gone")
                 worker = self._idle.pop() if self._idle else None
             if worker is None:
@@ -212,7 +208,9 @@ class Pipes:
         worker = worker or Worker(self._folder)
         try:
             if generation < 0:
-                worker.generation = generation = self._tell(worker.name)
+                with self._lock:
+                    self._driver.tell(worker.name)
+                    worker.generation = generation = self._generation
             while not self._driver.answered(worker.status, min(POLL, max(0.0, until - time.monotonic()))):
                 if self._driver.gone:
                     raise ChannelDown("the shell in the sandbox is gone")
@@ -241,14 +239,14 @@ class _Driver:
     """Our side of the shell that starts workers."""
 
     def __init__(self, folder: str) -> None:
-        self._folder = folder
+        self._folder, self._closed = folder, False
         # Both ways, so that neither opening nor writing waits for the shell to be there.
         self._control = open_pipe(f"{folder}/control", os.O_RDWR)
         self._alive = open_pipe(f"{folder}/alive", os.O_RDONLY)
 
     @property
     def gone(self) -> bool:
-        return hung_up(self._alive)
+        return self._closed or hung_up(self._alive)
 
     def tell(self, line: str) -> None:
         """Raises ChannelDown."""
@@ -276,6 +274,7 @@ class _Driver:
                 pass
 
     def close(self) -> None:
+        self._closed = True
         for file in (self._control, self._alive):
             os.close(file)
 
