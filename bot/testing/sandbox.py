@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from posixpath import normpath
 
-from bot.errors import SandboxError, TaskError
+from bot.errors import SandboxError, SandboxExpired, TaskError
 from bot.protocols import Cancelled, OnOutput
 from bot.types.sandbox import (
     Blob,
@@ -119,7 +119,7 @@ class _Vitals:
 
     def _living(self) -> None:
         if self.closed:
-            raise SandboxError("sandbox_expired", "the sandbox's time is over")
+            raise SandboxExpired
 
 
 class FakeSandbox(_Files, _Vitals):
@@ -155,7 +155,7 @@ class FakeSandbox(_Files, _Vitals):
         self, request: ExecRequest, *, on_output: OnOutput | None = None, cancelled: Cancelled | None = None
     ) -> ExecResult:
         if self.closed or self._collected:
-            raise SandboxError("sandbox_expired", "the sandbox's time is over")
+            raise SandboxExpired
         self._path(request.cwd)
         self.requests.append(request)
         if cancelled is not None and cancelled():
