@@ -16,6 +16,8 @@ from bot.sandbox.docker.engine import ENGINE_ERRORS, EngineChannel, lost
 from bot.sandbox.living import Facts
 
 _END_SECONDS = 30
+_FREEZE_ATTEMPTS = 3
+"""On a busy machine the kernel may take too long for the engine's patience."""
 _START_SECONDS = 30.0
 """In which a shell has to answer in a container that has just been started."""
 
@@ -42,15 +44,21 @@ class DockerBody:
 
     def freeze(self, frozen: bool) -> None:
         """See the Protocol."""
+        why: Exception = RuntimeError("it ended")
         try:
-            (self.api.pause if frozen else self.api.unpause)(self.facts.name)
-        except APIError as error:
-            if error.status_code not in (409, 500):  # it is so already; older engines say 500
-                raise lost(error) from error
-            if frozen and not self.running():
-                raise lost(error) from error
+            for _ in range(_FREEZE_ATTEMPTS):
+                try:
+                    (self.api.pause if frozen else self.api.unpause)(self.facts.name)
+                except APIError as error:
+                    why = error
+                state = self.api.inspect_container(self.facts.name)["State"]
+                if not state["Running"]:
+                    break
+                if state["Paused"] == frozen:  # also where the engine says that it was so already
+                    return
         except ENGINE_ERRORS as error:
             raise lost(error) from error
+        raise lost(why)
 
     def revive(self) -> None:
         """See the Protocol."""
