@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from docker.types import LogConfig, Mount
 from bot.errors import SandboxError
 from bot.sandbox.docker.container import LABEL_OWNER, LABEL_RUN, NOBODYS, VIEWS, Image
 from bot.sandbox.docker.engine import ENGINE_ERRORS
-from bot.sandbox.folder import PREFIX, Note, is_dead, read_note
+from bot.sandbox.folder import PREFIX, Note, is_dead, process_identity, read_note
 from bot.sandbox.workspace.mounts import release
 
 _LOG = logging.getLogger(__name__)
@@ -63,6 +64,8 @@ def _empty(api: docker.APIClient, folder: Path, image: Image) -> None:
         "command": [],
         "user": "0:0",
         "environment": {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        # So that a sweep finds it where we die now.
+        "labels": {LABEL_RUN: "0" * 16, LABEL_OWNER: process_identity(os.getpid()) or ""},
         "host_config": api.create_host_config(
             network_mode="none",
             read_only=True,
