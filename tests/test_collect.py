@@ -15,7 +15,7 @@ import pytest
 
 from bot.sandbox.collect.compare import collect
 from bot.sandbox.collect.ignore import Ignore
-from bot.sandbox.collect.tree import Used, used, used_bytes
+from bot.sandbox.collect.tree import Used, used
 from bot.sandbox.workspace.mounts import mount, release
 from bot.sandbox.workspace.overlay import Workspace, prepare
 from bot.types.sandbox import Changes
@@ -95,8 +95,8 @@ def test_used_bytes_stops_counting(tmp_path: Path) -> None:
         (tmp_path / str(number) / "file").write_bytes(b"x" * 100_000)
     (tmp_path / "sparse").open("wb").truncate(1 << 40)
     (tmp_path / "loop").symlink_to(tmp_path)
-    assert 400_000 <= used_bytes(tmp_path, 1 << 40) < 1_000_000
-    assert used_bytes(tmp_path, 100_000) < 400_000
+    assert 400_000 <= used(tmp_path, Used(1 << 40, 1 << 40)).size < 1_000_000
+    assert used(tmp_path, Used(100_000, 1 << 40)).size < 400_000
 
 
 def test_used_counts_inodes_and_never_gives_an_endless_tree_for_little(tmp_path: Path) -> None:

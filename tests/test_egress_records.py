@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.sandbox.egress.audit import read_records, write_record
 from bot.sandbox.egress.budget import Budget
 from bot.sandbox.egress.learn import policy_text, propose
 from bot.types.network import EgressRecord, Network
@@ -50,36 +46,6 @@ def test_pieces_are_small_where_bandwidth_is() -> None:
     assert Budget(1, 1, bytes_per_second=1_000).chunk == 128
     assert Budget(1, 1).chunk == Budget(1, 1, bytes_per_second=10**9).chunk
     assert Budget(1, 1).delay(10**9, 0) == 0
-
-
-@settings(deadline=None)
-@given(st.text())
-def test_no_text_forges_a_line(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    path = tmp_path_factory.mktemp("audit") / "egress.jsonl"
-    written = [record(text.encode("utf-8", "replace").decode("utf-8")), record("b.example")]
-    for each in written:
-        write_record(path, each)
-    assert len(path.read_bytes().splitlines()) == 2
-    assert list(read_records(path)) == written
-
-
-def test_a_full_audit_says_that_it_stopped(tmp_path: Path) -> None:
-    path = tmp_path / "egress.jsonl"
-    for nth in range(200):
-        write_record(path, record(f"host{nth}.example" if nth % 3 else "x"), limit=10_000)
-    assert path.stat().st_size == 10_000
-    assert path.stat().st_mode & 0o777 == 0o600
-    lines = path.read_text().splitlines()
-    assert "10000 bytes" in json.loads(lines[-1])["stopped"]
-    assert [each.host for each in read_records(path)][:3] == ["x", "host1.example", "host2.example"]
-    assert len(list(read_records(path))) == len(lines) - 1
-
-
-def test_a_link_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "target").touch()
-    (tmp_path / "link").symlink_to(tmp_path / "target")
-    with pytest.raises(OSError, match="symbolic"):
-        write_record(tmp_path / "link", record("a.example"))
 
 
 def test_what_was_learned_becomes_an_allow_list() -> None:

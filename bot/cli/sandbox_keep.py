@@ -16,6 +16,7 @@ from bot.cli.sandbox_reach import PROVIDERS, inventory, present, reach, warn
 from bot.errors import ConfigurationError, ProviderError, SandboxError
 from bot.sandbox import caches
 from bot.sandbox.docker import leftovers
+from bot.sandbox.docker.build import prune
 from bot.sandbox.docker.engine import ENGINE_ERRORS
 from bot.sandbox.docker.images import ImageRules, prefetch
 from bot.sandbox.docker.pull import Pulling
@@ -27,6 +28,8 @@ from bot.types.sandbox import SandboxInfo
 
 PULL_SECONDS = 1_800
 """For one image that somebody fetches by hand."""
+BUILT_DAYS = timedelta(days=7)
+"""After which an image that was built from a Dockerfile is removed: the next run that needs it builds it again."""
 
 
 @click.command()
@@ -94,7 +97,7 @@ def _others(found: Sequence[SandboxInfo], name: str, run_id: str) -> list[str]:
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @json_option
 def gc(dry_run: bool, as_json: bool) -> None:
-    """Remove what dead processes left behind: containers, volumes, processes, folders.
+    """Remove what dead processes left behind: containers, volumes, processes, folders; and images built a week ago.
 
     Ours are known by label and by their folder's note, never by name, so that nobody else's are touched.
     """
@@ -109,9 +112,14 @@ def gc(dry_run: bool, as_json: bool) -> None:
                 removed += 0 if dry_run else provider.sweep()
         except SandboxError as error:
             wrong[name] = error.message
+    images = () if dry_run or "docker" in wrong else _old_images(settings)
     if as_json:
-        print_json({"dry_run": dry_run, "found": doomed, "removed": removed, "problems": wrong})
+        print_json(
+            {"dry_run": dry_run, "found": doomed, "removed": removed, "images": plain(images), "problems": wrong}
+        )
         return
+    for image in images:
+        say(f"removed {image} (an image built from a Dockerfile)")
     for name, names in doomed.items():
         for each in names:
             say(f"{'would remove' if dry_run else 'removed'} {each} ({name})")
@@ -121,6 +129,11 @@ def gc(dry_run: bool, as_json: bool) -> None:
         say(f"{removed} removed")
     for name, text in wrong.items():
         warn(f"{name}: {text}")
+
+
+def _old_images(settings: Settings) -> tuple[str, ...]:
+    with contextlib.closing(Workshop(work_of(settings), ImageRules(), None)) as shop:
+        return prune(shop.api, BUILT_DAYS)
 
 
 def _doomed(settings: Settings, name: str) -> list[str]:

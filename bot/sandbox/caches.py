@@ -26,6 +26,8 @@ HOME = "/home/bot"
 _LOCK_BYTES = 64_000_000
 """The largest lock file; a repository with a larger one has no cache."""
 _DIGITS = 16
+MOST_BYTES = 20_000_000_000
+"""What all caches of a machine may take together, looked at when one was written."""
 _GONE = ".gone-"
 _PATH = "{path}"
 
@@ -247,7 +249,7 @@ def clear(root: Path, *, older_than: timedelta = timedelta(0), now: datetime | N
     return gone
 
 
-def trim(root: Path, max_bytes: int) -> tuple[str, ...]:
+def trim(root: Path, max_bytes: int = MOST_BYTES) -> tuple[str, ...]:
     """Remove caches until all together have no more bytes, those first that were used longest ago. Their names."""
     caches = stored(root)
     total, gone = sum(each.bytes for each in caches), []

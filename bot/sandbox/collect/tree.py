@@ -116,11 +116,6 @@ class Used(NamedTuple):
     inodes: int
 
 
-def used_bytes(path: Path, limit: int) -> int:
-    """Bytes on disk below a folder, counted up to `limit`."""
-    return used(path, Used(limit, _INODES)).size
-
-
 def used(path: Path, limit: Used) -> Used:
     """What lies below a folder, counted up to a limit. It may be in use: nothing is opened but folders.
 

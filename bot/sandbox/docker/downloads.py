@@ -29,6 +29,11 @@ class Downloads:
         for each in self.opened:
             each.close()
 
+    @property
+    def written(self) -> bool:
+        """Whether the sandbox could add to one of them."""
+        return any(each.mode == "write" for each in self.opened)
+
 
 def open_downloads(
     api: docker.APIClient, root: Path, name: str, owner: str, template: Template, workspace: Workspace

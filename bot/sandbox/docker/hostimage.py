@@ -58,11 +58,6 @@ class HostImages:
         return known[2]
 
 
-def host_image(api: docker.APIClient, work: Path | None = None) -> str:
-    """Like HostImages.name, for whoever asks once."""
-    return HostImages(work).name(api)
-
-
 def _import(api: docker.APIClient, name: str, archive: bytes, work: Path | None) -> None:
     repository, tag = name.split(":")
     for _ in range(_TRIES):

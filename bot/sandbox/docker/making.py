@@ -15,6 +15,7 @@ from typing import Any
 from docker.errors import NotFound
 
 from bot.errors import SandboxError
+from bot.sandbox.caches import trim
 from bot.sandbox.channel.command import Channel
 from bot.sandbox.channel.pipes import INSIDE, Pipes, make_channel
 from bot.sandbox.docker.body import DockerBody, meter_of
@@ -155,6 +156,8 @@ def _make(shop: Workshop, template: Template, resolved: Resolved, provider: str)
         write_note(folder, note)
         undo.pop_all()
     leave = ExitStack()  # the last one first: the way out, then the sandbox, then what others may have again
+    if downloads.written:
+        leave.callback(shop.later, partial(trim, shop.caches))
     leave.callback(downloads.close)
     leave.callback(shop.dispose, folder, attachment.names, attachment.shared)
     leave.callback(attachment.close_proxy)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from zlib import crc32
 
 from docker.errors import APIError
 from docker.types import Mount
@@ -125,7 +127,8 @@ def detach(engine: Engine, names: Sequence[str], shared: str = "") -> None:
 
 def _shared(engine: Engine, template: Template) -> Donor:
     """The donor of a run's network; whoever comes first makes it."""
-    name = f"{PREFIX}{template.run_id}-net"
+    # One engine may serve several work folders, each with a run of that id.
+    name = f"{PREFIX}{template.run_id}-net-{crc32(os.fsencode(engine.work)):08x}"
     with contextlib.suppress(FileExistsError):
         donor = make_donor(engine, template, name=name)
         donor.start_clock(int(template.limits.minutes * 60) * 2 + 3600)  # others may join until late

@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +81,16 @@ class Workshop:
         """The sandbox is gone on return; what held its namespaces, and nothing of its own, goes behind."""
         self.remove(folder.name, folder)
         if donors or shared:
-            if self._removing is None:
-                self._removing = ThreadPoolExecutor(_REMOVERS, "sandpiper-remove")
-            try:
-                self._removing.submit(detach, self.engine, donors, shared)
-            except RuntimeError:  # the interpreter is at its end: no thread begins any more
-                detach(self.engine, donors, shared)
+            self.later(partial(detach, self.engine, donors, shared))
+
+    def later(self, work: Callable[[], object]) -> None:
+        """Something that nobody waits for but `close`."""
+        if self._removing is None:
+            self._removing = ThreadPoolExecutor(_REMOVERS, "sandpiper-remove")
+        try:
+            self._removing.submit(work)
+        except RuntimeError:  # the interpreter is at its end: no thread begins any more
+            work()
 
     @cached_property
     def info(self) -> Mapping[str, Any]:
