@@ -11,7 +11,7 @@ from bot.errors import TaskError
 from bot.protocols import Cancelled, OnOutput
 from bot.types.event import Actor, Comment, Repository, Revision, Subject
 from bot.types.run import Progress
-from bot.types.sandbox import Changes, ExecRequest, ExecResult
+from bot.types.sandbox import Changes, ExecRequest, ExecResult, SandboxRecord, SandboxStats
 from bot.types.task import RunSpec, Task
 from bot.types.value import Ending
 
@@ -61,6 +61,25 @@ class FolderSandbox:
     def list_files(self, path: str = ".", *, limit: int = 10_000) -> tuple[str, ...]:
         found = (each for each in self._inside(path).rglob("*") if each.is_file())
         return tuple(sorted(str(each.relative_to(self.root)) for each in found))[:limit]
+
+    def delete_file(self, path: str) -> None:
+        self._inside(path).unlink()
+
+    @property
+    def record(self) -> SandboxRecord:
+        return SandboxRecord(provider="folder", workspace="copy", disk="none")
+
+    def stats(self) -> SandboxStats:
+        return SandboxStats()
+
+    def health(self) -> str | None:
+        return None
+
+    def pause(self) -> None:
+        return
+
+    def resume(self) -> None:
+        return
 
     def collect(self, blobs: Path) -> Changes:
         return Changes()

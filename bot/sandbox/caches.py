@@ -181,7 +181,8 @@ class OpenCache:
 def _use(folder: Path) -> int:
     """Make the folder and hold it, so that it is not cleared."""
     while True:
-        folder.mkdir(mode=0o711, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # it was there, and was cleared before it could be looked at
+            folder.mkdir(mode=0o711, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):  # cleared between two of these lines
             lock = _lock(folder / "used", fcntl.LOCK_SH)
             if lock is not None:
