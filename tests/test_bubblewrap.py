@@ -30,7 +30,7 @@ from bot.testing.contracts_given import LIMITS, ProviderCheck, SandboxCheck, mak
 from bot.testing.contracts_provider import provider_contract
 from bot.testing.contracts_sandbox import sandbox_contract
 from bot.types.network import Network
-from bot.types.sandbox import ExecRequest, Template
+from bot.types.sandbox import Cache, ExecRequest, Template
 from tests.bubblewrap_fixtures import bubblewrap, tree, wrapped  # noqa: F401 - fixtures
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -354,7 +354,7 @@ CODE = """
 import sys, time
 from pathlib import Path
 from bot.sandbox.bubblewrap.provider import BubblewrapProvider
-from bot.types.sandbox import ExecRequest, Template
+from bot.types.sandbox import Cache, ExecRequest, Template
 made = BubblewrapProvider(work=Path(sys.argv[1])).create(
     Template(run_id=sys.argv[3], checkout=sys.argv[2], detached=sys.argv[4] == "yes")
 )
@@ -443,7 +443,7 @@ def test_who_cannot_make_namespaces_is_told_how(tmp_path: Path, monkeypatch: pyt
     """A bubblewrap that refuses, as AppArmor makes it; and none at all."""
     fake = tmp_path / "bin"
     fake.mkdir()
-    for name in ("bwrap", "unshare"):
+    for name in ("bwrap", "setpriv", "unshare"):
         (fake / name).write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n")
         (fake / name).chmod(0o755)
     provider = BubblewrapProvider(work=tmp_path / "work", path=str(fake))
@@ -501,6 +501,12 @@ def use_as_user(folder: Path) -> None:
     made.resume()
     shell(made, "mkdir -p a/b; touch a/b/c; chmod 0 a/b a")
     made.close()
+    for writable, kept in ((True, b"kept\n"), (False, b"lost\n"), (False, b"lost\n")):
+        cache = Cache(name="uv-1", path="/home/bot/.uv-cache", writable=writable)
+        made = provider.create(template(folder / "checkout").changed(caches=(cache,)))
+        assert shell(made, 'cd ~/.uv-cache; echo "$1" > file; cat file', kept.decode().strip()).stdout == kept
+        made.close()
+        assert (folder / "caches" / "uv-1" / "data" / "file").read_bytes() == b"kept\n"
     assert not list((folder / "work").glob("sandpiper-*"))
 
 

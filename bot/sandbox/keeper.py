@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 
 from bot.sandbox.folder import now
 
@@ -24,7 +25,7 @@ class Keeper:
 
     def __init__(self, path: str = PATH) -> None:
         # All of the environment, unless another one is given: sandboxes show it in /proc/1/environ.
-        self._environment = {"PATH": path}
+        self.path, self._environment = path, {"PATH": path}
         self._jobs: queue.SimpleQueue[Callable[[_Due], None]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -38,22 +39,29 @@ class Keeper:
         stdout: int = subprocess.DEVNULL,
         env: Mapping[str, str] | None = None,
         cwd: str = "/",
+        umask: int = -1,
+        inside: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> subprocess.Popen[bytes]:
-        """Start it in a session of its own, standard error into a pipe. Raises OSError."""
+        """Start it in a session of its own, standard error into a pipe. Raises OSError, and what `inside` raises.
+
+        `inside` is where it is started: what the thread enters before, and leaves at once.
+        """
         started: Future[subprocess.Popen[bytes]] = Future()
 
         def job(_: _Due) -> None:
             try:
-                process = subprocess.Popen(
-                    argv,
-                    stdin=subprocess.DEVNULL,
-                    stdout=stdout,
-                    stderr=subprocess.PIPE,
-                    env=self._environment if env is None else env,
-                    cwd=cwd,
-                    pass_fds=pass_fds,
-                    start_new_session=True,
-                )
+                with inside():
+                    process = subprocess.Popen(
+                        argv,
+                        stdin=subprocess.DEVNULL,
+                        stdout=stdout,
+                        stderr=subprocess.PIPE,
+                        env=self._environment if env is None else env,
+                        cwd=cwd,
+                        pass_fds=pass_fds,
+                        start_new_session=True,
+                        umask=umask,
+                    )
             except BaseException as error:  # noqa: BLE001 - raised in the thread that asked
                 started.set_exception(error)
             else:

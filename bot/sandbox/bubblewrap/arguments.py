@@ -1,135 +1,66 @@
-"""A template and a workspace -> the arguments of bubblewrap, and of what comes before it. Pure.
+"""The shape of a sandbox -> the arguments of bubblewrap, and of what comes before it. Pure.
 
-Bubblewrap runs as the task's user, in whose user namespace nobody is anybody else. Where we are root, another one comes
-before it that does nothing but put the file system together: the task's user can't look into our folders, and must not.
+Bubblewrap runs as the task's user, in whose user namespace nobody is anybody else. Where we are root, the file system
+has been put together before (see stage.py): the task's user can't look into our folders, and must not.
 
 Source: bwrap(1).
 """
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 
-from bot.sandbox.channel.pipes import INSIDE
-from bot.sandbox.toolchain import LINKS, Toolchain
-from bot.sandbox.workspace.gitclean import OBJECTS
-from bot.sandbox.workspace.overlay import Workspace
+from bot.sandbox.bubblewrap.tree import HOME, Shape, Tree, tree_of
 from bot.types.sandbox import Template
 
-HOME = "/home/bot"
 NO_OVERLAY = 97
-"""Exit code of SCRIPT: the workspace could not be mounted."""
-_MIB = 1 << 20
-_TREE, _STAGE = "/tree", "/stage"
-"""Where the first bubblewrap puts the sandbox's file system, and what the sandbox may write in it."""
-_FOLDERS = ("dev", "home/bot", "mnt", "opt", "proc", "root", "run", "tmp", "usr", "var", "workspace")
+"""Exit code of SCRIPT: something could not be mounted."""
+TREE, STAGE = "/tree", "/stage"
+"""Where root has the sandbox's file system, and what the sandbox may write in it."""
 _SCRATCH = ("/tmp", HOME)  # noqa: S108 - not the host's
 
 SCRIPT = f"""\
-umask 022
-ulimit -c 0
-ulimit -f 8388608
-ulimit -n 4096 2>/dev/null
-options=$1 merged=$2 stays=$3
-shift 3
-[ -z "$options" ] || mount -t overlay -o "$options" overlay "$merged" || exit {NO_OVERLAY}
-[ "$stays" = yes ] || exec "$@"
-"$@"
-exit $?
+while [ "$1" != -- ]; do
+	mount -t overlay -o "$1" overlay "$2" || exit {NO_OVERLAY}
+	shift 2
+done
+shift
+exec "$@"
 """
-"""No core dumps, 4 GiB a file (in blocks of 512 bytes), 4096 open files if one may have so many.
-
-Its arguments: options of the overlay or nothing, where to mount it, whether to stay, a command. As root it stays: the
-signal that comes when the parent dies is sent with the parent's rights (kernel/exit.c), and the first bubblewrap has
-given up its right to end another user's process.
-"""
-_COUNTED = 'ulimit -u "$1" 2>/dev/null || ulimit -p "$1" 2>/dev/null; shift; exec "$@"'
-"""The number of processes is `-u` in bash and `-p` in dash."""
+"""Its arguments: options of an overlay and where to mount it, once or several times; `--`; a command."""
 
 
-@dataclass(frozen=True)
-class Shape:
-    """All that a sandbox is made from."""
-
-    template: Template
-    workspace: Workspace
-    toolchain: Toolchain
-    folder: Path
-    """The sandbox's own: `channel`, `etc`, `nothing` (an empty file) and `merged` lie in it."""
-    command: tuple[str, ...]
-    """What runs inside."""
-    counted: bool = False
-    """Whether a control group counts the processes."""
-    caches: Mapping[str, str] | None = None
-    """Folder on this machine of every cache, by its name."""
-    root: bool = False
-    """Whether we are root, so that somebody else has to be the task's user."""
-
-
-@dataclass(frozen=True)
-class Files:
-    """Numbers of open files that are passed on."""
-
-    outer: int
-    """Arguments of the bubblewrap that puts the file system together."""
-    inner: int
-    """Arguments of the one that shuts the task in."""
-
-
-def launch_arguments(shape: Shape, files: Files) -> tuple[str, ...]:
-    """What to start; both bubblewraps read their own arguments from a file, so that no process shows them."""
-    overlay = shape.workspace.overlay_options() if shape.workspace.kind == "overlay" else ""
-    namespaces: tuple[str, ...] = ()
-    become: tuple[str, ...] = ()
+def launch_arguments(shape: Shape, words: int) -> tuple[str, ...]:
+    """What to start. Bubblewrap reads its arguments from the open file `words`, so that no process shows them."""
+    bubblewrap = ("bwrap", "--args", str(words), "--", *shape.command)
     if shape.root:
-        namespaces = ("bwrap", "--args", str(files.outer), "--")
         # A change of user forgets which signal comes when the parent dies.
-        become = ("setpriv", f"--reuid={shape.workspace.uid}", f"--regid={shape.workspace.gid}")
-        become = (*become, "--clear-groups", "--pdeathsig", "KILL", "--")
-    elif overlay:
-        namespaces = ("unshare", "--user", "--map-root-user", "--mount", "--propagation", "private", "--")
-    merged = f"{_STAGE}/workspace" if shape.root else str(shape.folder / "merged")
-    command = shape.command
-    if not shape.counted:
-        command = ("/bin/sh", "-c", _COUNTED, "sh", str(shape.template.limits.pids), *command)
-    return (
-        *namespaces,
-        *("sh", "-c", SCRIPT, "sh", overlay, merged, "yes" if shape.root else "no"),
-        *become,
-        *("bwrap", "--args", str(files.inner), "--", *command),
-    )
+        become = ("setpriv", f"--reuid={shape.workspace.uid}", f"--regid={shape.workspace.gid}", "--clear-groups")
+        return (*become, "--pdeathsig", "KILL", "--", *bubblewrap)
+    overlays = [word for options, place in _overlays(shape) for word in (options, place)]
+    if not overlays:
+        return bubblewrap
+    namespaces = ("unshare", "--user", "--map-root-user", "--mount", "--propagation", "private", "--")
+    return (*namespaces, "sh", "-c", SCRIPT, "sh", *overlays, "--", *bubblewrap)
 
 
-def outer_arguments(shape: Shape) -> tuple[str, ...]:
-    """What SCRIPT needs of this machine, the sandbox's file system at /tree, what it may write at /stage. For root."""
-    workspace, tmpfs, caches = shape.workspace, shape.template.tmpfs, tuple(_caches(shape))
-    if workspace.kind == "overlay":
-        places = {str(workspace.checkout): str(workspace.checkout), str(shape.folder): str(shape.folder)}
-    else:
-        places = {f"{_STAGE}/workspace": str(workspace.changed)}
-    places |= {f"{_STAGE}/{name}": source for name, source, _ in caches}
-    return (
-        *("--die-with-parent", "--bind", "/proc", "/proc", "--dev-bind", "/dev", "/dev"),
-        *("--symlink", f"{_TREE}/usr", "/usr", *_links("")),
-        *_made("/tmp", f"{_STAGE}/workspace"),  # noqa: S108 - bubblewrap's own, inside
-        *_tree(shape, _TREE, (*_FOLDERS, *(path.lstrip("/") for path in tmpfs), *(path for _, _, path in caches))),
-        *_made(*(str(PurePosixPath(place).parent) for place in places)),
-        # One may lie in the other.
-        *(word for place in sorted(places, key=len) for word in ("--bind", places[place], place)),
-    )
+def _overlays(shape: Shape) -> Iterator[tuple[str, str]]:
+    """(options, folder) of what has to be mounted where we are not root."""
+    if shape.workspace_options:
+        yield shape.workspace_options, str(shape.folder / "merged")
+    for number, cache in enumerate(shape.caches):
+        if cache.options:
+            yield cache.options, str(view_of(shape, number))
+
+
+def view_of(shape: Shape, number: int) -> PurePosixPath:
+    """Folder on which a cache's overlay is mounted where we are not root."""
+    return PurePosixPath(shape.folder) / "views" / str(number) / "merged"
 
 
 def inner_arguments(shape: Shape, seccomp: int, info: int, gate: int) -> tuple[str, ...]:
     """Everything apart from the host, every right given up."""
     template, workspace = shape.template, shape.workspace
     private = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup")
-    staged = ("--ro-bind", _TREE, "/")
-    tree = staged if shape.root else tuple(_tree(shape, "", _FOLDERS))
-    if shape.root:
-        where = f"{_STAGE}/workspace"
-    else:
-        where = str(shape.folder / "merged" if workspace.kind == "overlay" else workspace.changed)
     return (
         *private,
         *(() if template.network.mode == "bridge" else ("--unshare-net",)),
@@ -137,8 +68,8 @@ def inner_arguments(shape: Shape, seccomp: int, info: int, gate: int) -> tuple[s
         *("--cap-drop", "ALL", "--new-session", "--seccomp", str(seccomp), "--info-fd", str(info)),
         *("--block-fd", str(gate), "--die-with-parent"),
         *("--clearenv", "--setenv", "PATH", shape.toolchain.path, "--setenv", "HOME", HOME),
-        *tree,
-        *("--ro-bind" if template.read_only else "--bind", where, workspace.root),
+        *(("--ro-bind", TREE, "/") if shape.root else _tree(tree_of(shape))),
+        *("--ro-bind" if template.read_only else "--bind", _workspace(shape), workspace.root),
         *("--proc", "/proc", *_devices(template)),
         *_memory(template),
         *_cached(shape),
@@ -146,52 +77,21 @@ def inner_arguments(shape: Shape, seccomp: int, info: int, gate: int) -> tuple[s
     )
 
 
-def base_environment(toolchain: Toolchain) -> dict[str, str]:
-    """The environment of every command."""
-    base = {"HOME": HOME, "USER": "bot", "LOGNAME": "bot", "LANG": "C.UTF-8", "TERM": "dumb", "TMPDIR": "/tmp"}  # noqa: S108
-    return {**base, "PATH": toolchain.path}
+def _workspace(shape: Shape) -> str:
+    if shape.root:
+        return f"{STAGE}/workspace"
+    return str(shape.folder / "merged" if shape.workspace.kind == "overlay" else shape.workspace.changed)
 
 
-def _tree(shape: Shape, prefix: str, folders: Iterable[str]) -> Iterator[str]:
-    """What the sandbox sees and can't write, below a folder."""
-    workspace, toolchain = shape.workspace, shape.toolchain
-    binds = {"/etc": str(shape.folder / "etc")}  # with a place for each mount below it
-    binds |= {mount: mount for mount in toolchain.mounts}
-    binds |= {"/sbin": "/sbin"} if Path("/sbin").is_dir() and not Path("/sbin").is_symlink() else {}
-    binds |= dict.fromkeys(toolchain.hidden, str(shape.folder / "nothing"))
-    binds |= {f"{OBJECTS}/{number}": str(folder) for number, folder in enumerate(workspace.objects)}
-    binds |= {INSIDE: str(shape.folder / "channel")}
+def _tree(tree: Tree) -> Iterator[str]:
     # Made first: a folder that bubblewrap makes for a mount is nobody else's to enter.
-    yield from _made(*(f"{prefix}/{folder}" for folder in folders))
-    yield from _made(*(f"{prefix}{PurePosixPath(target).parent}" for target in binds if not _below(target, "/etc")))
-    yield from _links(prefix)
-    yield from ("--symlink", "../tmp", f"{prefix}/var/tmp")  # noqa: S108 - not the host's
-    for target, source in binds.items():
-        yield from ("--ro-bind", source, f"{prefix}{target}")
-
-
-def etc_places(toolchain: Toolchain) -> Iterator[tuple[str, bool]]:
-    """(path below /etc, whether it is a folder) of all that is mounted there."""
-    for mount in toolchain.mounts:
-        if _below(mount, "/etc"):
-            yield mount.removeprefix("/etc/"), Path(mount).is_dir()
-
-
-def _below(path: str, folder: str) -> bool:
-    return path.startswith(f"{folder}/")
-
-
-def _made(*folders: str) -> Iterator[str]:
-    for folder in dict.fromkeys(folders):
-        if folder.rstrip("/"):
+    for folder in tree.folders:
+        if folder != "/":
             yield from ("--dir", folder)
-
-
-def _links(prefix: str) -> Iterator[str]:
-    """A merged /usr as this machine has it."""
-    for name in (*LINKS, "sbin"):
-        if Path(f"/{name}").is_symlink():
-            yield from ("--symlink", os.readlink(f"/{name}").lstrip("/"), f"{prefix}/{name}")  # noqa: PTH115
+    for leads, path in tree.links:
+        yield from ("--symlink", leads, path)
+    for source, path in tree.mounts:
+        yield from ("--ro-bind", source, path)
 
 
 def _devices(template: Template) -> Sequence[str]:
@@ -209,19 +109,19 @@ def _memory(template: Template) -> Iterator[str]:
 
 
 def _sized(path: str, size_mb: int, mode: str) -> tuple[str, ...]:
-    return ("--size", str(size_mb * _MIB), "--perms", mode, "--tmpfs", path)
-
-
-def _caches(shape: Shape) -> Iterator[tuple[str, str, str]]:
-    """(name of its place on the stage, folder on this machine, path inside) of every cache that there is."""
-    for number, cache in enumerate(shape.template.caches):
-        if folder := (shape.caches or {}).get(cache.name):
-            yield f"cache{number}", folder, cache.path
+    return ("--size", str(size_mb << 20), "--perms", mode, "--tmpfs", path)
 
 
 def _cached(shape: Shape) -> Iterator[str]:
-    writable = {cache.path for cache in shape.template.caches if cache.writable}
-    for name, folder, path in _caches(shape):
-        yield from ("--dir", str(PurePosixPath(path).parent))
-        source = f"{_STAGE}/{name}" if shape.root else folder
-        yield from ("--bind" if path in writable else "--ro-bind", source, path)
+    for number, cache in enumerate(shape.caches):
+        source = cache.source if not cache.options else str(view_of(shape, number))
+        if shape.root:
+            source = f"{STAGE}/cache{number}"
+        yield from ("--dir", str(PurePosixPath(cache.path).parent))
+        yield from ("--bind" if cache.writable else "--ro-bind", source, cache.path)
+
+
+def base_environment(path: str) -> dict[str, str]:
+    """The environment of every command."""
+    base = {"HOME": HOME, "USER": "bot", "LOGNAME": "bot", "LANG": "C.UTF-8", "TERM": "dumb", "TMPDIR": "/tmp"}  # noqa: S108
+    return {**base, "PATH": path}

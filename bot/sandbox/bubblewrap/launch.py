@@ -15,23 +15,22 @@ from pathlib import Path
 
 from bot.errors import SandboxError
 from bot.sandbox import processes
-from bot.sandbox.bubblewrap.arguments import NO_OVERLAY, Files, Shape, inner_arguments, launch_arguments
-from bot.sandbox.bubblewrap.arguments import outer_arguments as outer
+from bot.sandbox.bubblewrap.arguments import NO_OVERLAY, inner_arguments, launch_arguments
 from bot.sandbox.bubblewrap.seccomp import MACHINES, program
+from bot.sandbox.bubblewrap.stage import PROGRAMS, OverlayRefused, programs_of, staged
+from bot.sandbox.bubblewrap.tree import Shape
 from bot.sandbox.folder import process_identity
 from bot.sandbox.keeper import Keeper
 
 _SECONDS = 30.0
 """In which bubblewrap has to be through."""
 _CHILD = re.compile(rb'"child-pid"\s*:\s*(\d+)')
+_UMASK = 0o022
+_PROGRAMS = frozenset(("bwrap", "setpriv", "timeout"))
 _APPARMOR = (
     "allow user namespaces: `sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, or an AppArmor profile"
     " for /usr/bin/bwrap that has `userns`"
 )
-
-
-class OverlayRefused(Exception):
-    """The kernel mounts no overlay for us."""
 
 
 class GroupRefused(Exception):
@@ -89,15 +88,12 @@ def launch(keeper: Keeper, shape: Shape, joining: Sequence[str], *, seconds: int
     try:
         files += (writing, gate)
         files.append(seccomp := _memory(program(machine)))
-        files.append(first := _memory(_words(outer(shape)) if shape.root else b""))
-        files.append(second := _memory(_words(inner_arguments(shape, seccomp, writing, gate))))
-        argv = launch_arguments(shape, Files(first, second))
+        files.append(words := _memory(_words(inner_arguments(shape, seccomp, writing, gate))))
+        argv = launch_arguments(shape, words)
         if seconds is not None:
             argv = ("timeout", "--signal=KILL", str(seconds), *argv)
         try:
-            started = keeper.start(argv, pass_fds=files)
-        except FileNotFoundError as error:
-            raise SandboxError("bubblewrap_unavailable", f"{error.filename} is missing", hint=_install()) from error
+            started = _started(keeper, shape, argv, files)
         finally:
             for file in files:
                 os.close(file)
@@ -109,6 +105,28 @@ def launch(keeper: Keeper, shape: Shape, joining: Sequence[str], *, seconds: int
     finally:
         os.close(reading)
         os.close(opening)
+
+
+def _started(keeper: Keeper, shape: Shape, argv: Sequence[str], files: Sequence[int]) -> subprocess.Popen[bytes]:
+    """Raises OverlayRefused, SandboxError."""
+    try:
+        if not shape.root:
+            return keeper.start(argv, pass_fds=files, umask=_UMASK)
+        # The programs of ours among the words; no word of the task's is one.
+        programs = programs_of(_PROGRAMS.intersection(argv), keeper.path)
+        argv = [f"{PROGRAMS}/{word}" if word in programs else word for word in argv]
+        return keeper.start(argv, pass_fds=files, umask=_UMASK, inside=lambda: staged(shape, programs))
+    except FileNotFoundError as error:
+        if error.filename in _PROGRAMS:
+            raise SandboxError("bubblewrap_unavailable", f"{error.filename} is missing", hint=_install()) from error
+        raise _unstarted(error) from error
+    except OSError as error:
+        raise _unstarted(error) from error
+
+
+def _unstarted(error: OSError) -> SandboxError:
+    hint = "as root it takes the right to mount (CAP_SYS_ADMIN); or use docker"
+    return SandboxError("sandbox_failed", f"bubblewrap can't be started: {error}", hint=hint)
 
 
 def _await(started: subprocess.Popen[bytes], reading: int) -> Processes:

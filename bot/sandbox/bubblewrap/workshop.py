@@ -6,8 +6,10 @@ import json
 import logging
 import os
 import secrets
+import shlex
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
@@ -15,10 +17,13 @@ from typing import Literal
 from bot.errors import SandboxError
 from bot.sandbox import processes
 from bot.sandbox.bubblewrap import cgroup
-from bot.sandbox.bubblewrap.arguments import HOME, Shape, base_environment, etc_places
+from bot.sandbox.bubblewrap.arguments import base_environment
 from bot.sandbox.bubblewrap.body import BubblewrapBody, Parts, await_shell, parts_of, remove
+from bot.sandbox.bubblewrap.downloads import open_downloads
 from bot.sandbox.bubblewrap.egress import open_proxy, start_forwarder
-from bot.sandbox.bubblewrap.launch import GroupRefused, OverlayRefused, Processes, launch
+from bot.sandbox.bubblewrap.launch import GroupRefused, Processes, launch
+from bot.sandbox.bubblewrap.stage import OverlayRefused
+from bot.sandbox.bubblewrap.tree import HOME, Shape, Shared, etc_places
 from bot.sandbox.channel.pipes import INSIDE, Pipes, driver_argv, make_channel
 from bot.sandbox.counters import Groups as Meter
 from bot.sandbox.egress.inside import PROXY_ENVIRONMENT
@@ -34,6 +39,8 @@ from bot.types.sandbox import SandboxRecord, Template
 _LOG = logging.getLogger(__name__)
 PROVIDER = "bubblewrap"
 OnEgress = Callable[[str, str, EgressRecord], None]
+_BOUND = "bounded"
+"""File of the channel with what comes first of all."""
 _GRACE = 5
 """Seconds between the wall clock of the run and the kill, which is the last resort."""
 _OURS = 2
@@ -70,7 +77,8 @@ class Workshop:
         parts, workspace = parts_of(note), restore(note.workspace)
         pipes = Pipes(folder / "channel")
         facts = _facts(folder, note, workspace, note.record, pipes, parts, json.loads(note.extra["env"]))
-        again = partial(self._start, self._shape(folder, note.template, workspace, parts), note)
+        shared = tuple(Shared(**each) for each in json.loads(note.extra.get("caches", "[]")))
+        again = partial(self._start, self._shape(folder, note.template, workspace, shared), note)
         return BubblewrapBody(facts, folder, pipes, Processes(parts.outer, parts.init), again)
 
     def _make(self, template: Template) -> BubblewrapBody:
@@ -87,25 +95,31 @@ class Workshop:
             workspace = self._workspace(folder, template)
             cgroup.make(parts.groups, template.limits)
             make_channel(folder / "channel", INSIDE)
+            _put(folder / "channel" / _BOUND, bounded(template, parts.groups, driver_argv()).encode())
             pipes = Pipes(folder / "channel")
             undo.callback(pipes.close)
             pipes.reserve()
-            env, farewell = base_environment(self._toolchains.of(os.environ)), lambda: None
+            downloads = open_downloads(self.work.parent / "caches", template, workspace)
+            undo.callback(downloads.close)
+            farewell = ExitStack()
+            farewell.callback(downloads.close)
+            env = {**base_environment(self._toolchains.of(os.environ).path), **downloads.env}
             if template.network.mode == "restricted":
                 proxy = open_proxy(folder, template.network, partial(self._note_egress, name, template.run_id))
                 undo.callback(proxy.close)
-                env, farewell = {**env, **PROXY_ENVIRONMENT}, proxy.close
+                farewell.callback(proxy.close)
+                env |= PROXY_ENVIRONMENT
             record = _record(template, workspace, parts)
-            note = note.changed(
-                record=record, workspace=describe(workspace), extra={**note.extra, "env": json.dumps(env)}
-            )
-            again = partial(self._start, self._shape(folder, template, workspace, parts), note)
+            caches = json.dumps([asdict(each) for each in downloads.shared])
+            extra = {**note.extra, "env": json.dumps(env), "caches": caches}
+            note = note.changed(record=record, workspace=describe(workspace), extra=extra)
+            again = partial(self._start, self._shape(folder, template, workspace, downloads.shared), note)
             started = again()
             undo.callback(started.last_words)
             await_shell(pipes, started)
             facts = _facts(folder, note, workspace, record, pipes, parts, env)
             body = BubblewrapBody(facts, folder, pipes, started, again)
-            body.farewell = partial(_forget, self._keeper, name, farewell)
+            body.farewell = partial(_forget, self._keeper, name, farewell.close)
             undo.pop_all()
             return body
 
@@ -127,14 +141,14 @@ class Workshop:
             self._keeper.at(shape.folder.name, note.ends + _GRACE, partial(_strike, parts))
         return found
 
-    def _shape(self, folder: Path, template: Template, workspace: Workspace, parts: Parts) -> Shape:
+    def _shape(self, folder: Path, template: Template, workspace: Workspace, caches: tuple[Shared, ...]) -> Shape:
         return Shape(
             template=template,
             workspace=workspace,
             toolchain=self._toolchains.of(os.environ),
             folder=folder,
-            command=driver_argv(),
-            counted="pids" in parts.groups.folders,
+            command=("/bin/sh", f"{INSIDE}/{_BOUND}"),
+            caches=caches,
             root=os.geteuid() == 0,
         )
 
@@ -162,6 +176,17 @@ class Workshop:
     def _note_egress(self, name: str, run_id: str, record: EgressRecord) -> None:
         if self._on_egress is not None:
             self._on_egress(name, run_id, record)
+
+
+def bounded(template: Template, groups: cgroup.Groups, command: tuple[str, ...]) -> str:
+    """What becomes the command, a shell's script, in the shell that reads it.
+
+    No core dumps, 4 GiB a file (in blocks of 512 bytes), 4096 open files if one may have so many. Where no control
+    group counts the processes, the user's are: that is `-u` in bash and `-p` in dash.
+    """
+    pids = template.limits.pids
+    counted = "" if "pids" in groups.folders else f"ulimit -u {pids} 2>/dev/null || ulimit -p {pids} 2>/dev/null\n"
+    return f"ulimit -c 0\nulimit -f 8388608\nulimit -n 4096 2>/dev/null\n{counted}. {shlex.quote(command[-1])}\n"
 
 
 def _fill_etc(etc: Path, workspace: Workspace, toolchain: Toolchain, template: Template) -> None:
