@@ -98,10 +98,12 @@ class Ours:
 
         return once
 
-    def many(self, count: int, kind: Kind = "docker", *, stock: bool) -> Once:
+    def many(self, stack: ExitStack, count: int, kind: Kind = "docker", *, stock: bool) -> Once:
         """So many at once, each to its first output."""
         create_many = _room("bot.sandbox.many", "create_many")
-        provider, template = self.provider(kind, "-stocked" if stock else ""), self.template(kind)
+        provider, template = self.provider(kind, "-many" if stock else ""), self.template(kind)
+        if stock:
+            stack.callback(provider.close)  # such a stock is not for the rows that follow
 
         def once() -> Sample:
             if stock:

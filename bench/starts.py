@@ -67,8 +67,8 @@ def many(stand: Stand) -> Row:
     floor, stocked = f"docker SDK with {MANY} threads", "Sandpiper docker, namespaces in stock"
     row = Row("9", f"{MANY} cold starts at once, wall clock", floor, (Goal(stocked, 0.5, floor),), digits=0)
     row.add(floor, lambda _: stand.floor.many(MANY))
-    row.add(stocked, lambda _: stand.ours.many(MANY, stock=True))
-    row.add("Sandpiper docker, nothing in stock", lambda _: stand.ours.many(MANY, stock=False))
-    row.add("Sandpiper bubblewrap", lambda _: stand.ours.many(MANY, "bubblewrap", stock=False))
+    row.add(stocked, lambda stack: stand.ours.many(stack, MANY, stock=True))
+    row.add("Sandpiper docker, nothing in stock", lambda stack: stand.ours.many(stack, MANY, stock=False))
+    row.add("Sandpiper bubblewrap", lambda stack: stand.ours.many(stack, MANY, "bubblewrap", stock=False))
     stand.add_peers(row, "many", MANY)
     return row
