@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -50,6 +51,19 @@ class Groups:
     def joining(self) -> tuple[str, ...]:
         """The files that a process writes its number into to become a member, with all that it starts."""
         return tuple(f"{folder}/cgroup.procs" for folder in self.each)
+
+    @property
+    def first(self) -> tuple[Path, ...]:
+        """Those in version 1, where a single thread can be a member: what it starts then is one from the beginning."""
+        return self._of(1)
+
+    @property
+    def second(self) -> tuple[Path, ...]:
+        """Those in version 2, which only whole processes join."""
+        return self._of(2)
+
+    def _of(self, version: int) -> tuple[Path, ...]:
+        return tuple(dict.fromkeys(self.folders[each] for each in self.folders if self.version[each] == version))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -185,6 +199,27 @@ def _values(limits: Limits, version: Mapping[str, int]) -> dict[str, dict[str, s
         "cpu": {"cpu.max": f"{quota} {_PERIOD}"},
     }
     return {each: (second if version[each] == 2 else first)[each] for each in _WANTED if each in version}
+
+
+@contextmanager
+def joined(groups: Groups) -> Iterator[None]:
+    """The calling thread is a member of those in version 1, and what it starts stays one. Raises OSError.
+
+    That takes microseconds. To move a process that runs the kernel needs a lock, for which it waits until every
+    processor has been idle or switched tasks: ten milliseconds and more. A thread that moves itself needs none
+    (cgroup_procs_write_start, kernel/cgroup/cgroup.c).
+    """
+    with ExitStack() as undo:
+        for folder in groups.first:
+            undo.callback((folder.parent / "tasks").write_text, "0")
+            (folder / "tasks").write_text("0")
+        yield
+
+
+def join(groups: Groups, pid: int) -> None:
+    """Make a process a member of those in version 2. Raises OSError."""
+    for folder in groups.second:
+        (folder / "cgroup.procs").write_text(str(pid))
 
 
 def freeze(groups: Groups, frozen: bool) -> bool:

@@ -9,13 +9,14 @@ import re
 import select
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from bot.errors import SandboxError
 from bot.sandbox import processes
 from bot.sandbox.bubblewrap.arguments import NO_OVERLAY, inner_arguments, launch_arguments
+from bot.sandbox.bubblewrap.cgroup import Groups, join, joined
 from bot.sandbox.bubblewrap.seccomp import MACHINES, program
 from bot.sandbox.bubblewrap.stage import PROGRAMS, OverlayRefused, programs_of, staged
 from bot.sandbox.bubblewrap.tree import Shape
@@ -72,8 +73,8 @@ class Processes:
         return _said(self.started) if self.started is not None else ""
 
 
-def launch(keeper: Keeper, shape: Shape, joining: Sequence[str], *, seconds: int | None = None) -> Processes:
-    """Start it in the control groups with the files `joining`; with `seconds`, it outlives us for so long.
+def launch(keeper: Keeper, shape: Shape, groups: Groups, *, seconds: int | None = None) -> Processes:
+    """Start it in the control groups; with `seconds`, it outlives us for so long.
 
     Raises OverlayRefused, GroupRefused, SandboxError.
     """
@@ -93,13 +94,12 @@ def launch(keeper: Keeper, shape: Shape, joining: Sequence[str], *, seconds: int
         if seconds is not None:
             argv = ("timeout", "--signal=KILL", str(seconds), *argv)
         try:
-            started = _started(keeper, shape, argv, files)
+            started = _started(keeper, shape, groups, argv, files)
         finally:
             for file in files:
                 os.close(file)
-        _prime(started.pid, joining)
         found = _await(started, reading)
-        _join(found, joining)
+        _join(found, groups)
         os.write(opening, b"x")  # not a moment before: what runs inside is in the groups from its first instruction
         return found
     finally:
@@ -107,20 +107,18 @@ def launch(keeper: Keeper, shape: Shape, joining: Sequence[str], *, seconds: int
         os.close(opening)
 
 
-def _started(keeper: Keeper, shape: Shape, argv: Sequence[str], files: Sequence[int]) -> subprocess.Popen[bytes]:
-    """Raises OverlayRefused, SandboxError."""
+def _started(
+    keeper: Keeper, shape: Shape, groups: Groups, argv: Sequence[str], files: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    """Raises OverlayRefused, GroupRefused, SandboxError."""
     try:
-        if not shape.root:
-            return keeper.start(argv, pass_fds=files, umask=_UMASK)
         # The programs of ours among the words; no word of the task's is one.
-        programs = programs_of(_PROGRAMS.intersection(argv), keeper.path)
+        programs = programs_of(_PROGRAMS.intersection(argv), keeper.path) if shape.root else {}
         argv = [f"{PROGRAMS}/{word}" if word in programs else word for word in argv]
-        return keeper.start(argv, pass_fds=files, umask=_UMASK, inside=lambda: staged(shape, programs))
-    except FileNotFoundError as error:
-        if error.filename in _PROGRAMS:
-            raise SandboxError("bubblewrap_unavailable", f"{error.filename} is missing", hint=_install()) from error
-        raise _unstarted(error) from error
+        return keeper.start(argv, pass_fds=files, umask=_UMASK, inside=lambda: _inside(shape, groups, programs))
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and error.filename in _PROGRAMS | {"unshare"}:
+            raise SandboxError("bubblewrap_unavailable", f"{error.filename} is missing", hint=_install()) from error
         raise _unstarted(error) from error
 
 
@@ -145,25 +143,25 @@ def _await(started: subprocess.Popen[bytes], reading: int) -> Processes:
     return found
 
 
-def _prime(pid: int, joining: Sequence[str]) -> None:
-    """Move a process to where it is already, which is version 1's group above.
-
-    The kernel's lock for moving processes takes some ten milliseconds to get, and next to none a second time soon
-    after (percpu_down_write, kernel/locking/percpu-rwsem.c): it is got while there is nothing else to do but wait.
-    """
-    above = Path(joining[0]).parent.parent / "cgroup.procs" if joining else None
-    if above is not None and not (above.parent / "cgroup.controllers").exists():
-        with contextlib.suppress(OSError):
-            above.write_text(str(pid))
-
-
-def _join(found: Processes, joining: Sequence[str]) -> None:
+def _join(found: Processes, groups: Groups) -> None:
     try:
-        for file in joining:
-            Path(file).write_text(str(processes.pid_of(found.init)))
+        join(groups, processes.pid_of(found.init))
     except OSError as error:
         found.last_words()
         raise GroupRefused(str(error)) from error
+
+
+@contextmanager
+def _inside(shape: Shape, groups: Groups, programs: Mapping[str, str]) -> Iterator[None]:
+    """Where the first process is started. Raises GroupRefused, OverlayRefused, OSError."""
+    with ExitStack() as entered:
+        try:
+            entered.enter_context(joined(groups))
+        except OSError as error:
+            raise GroupRefused(str(error)) from error
+        if shape.root:
+            entered.enter_context(staged(shape, programs))
+        yield
 
 
 def failure(found: Processes) -> Exception:

@@ -43,8 +43,10 @@ _BOUND = "bounded"
 """File of the channel with what comes first of all."""
 _GRACE = 5
 """Seconds between the wall clock of the run and the kill, which is the last resort."""
-_OURS = 2
-"""Processes in the control groups when no command runs: the first process inside, and the shell."""
+_OURS = 3
+"""Processes in the control groups when no command runs: bubblewrap, the first process inside, and the shell.
+
+One that outlives its maker has `timeout` too."""
 
 
 class Workshop:
@@ -127,7 +129,7 @@ class Workshop:
         """Start its processes, and note them. Raises OverlayRefused, GroupRefused, SandboxError."""
         left = note.ends - now() + _GRACE
         detached = max(1, int(left)) if shape.template.detached else None
-        found, forwarder = launch(self._keeper, shape, parts_of(note).groups.joining, seconds=detached), ""
+        found, forwarder = launch(self._keeper, shape, parts_of(note).groups, seconds=detached), ""
         try:
             if shape.template.network.mode == "restricted":
                 forwarder, process = start_forwarder(self._keeper, found, shape.folder)
@@ -277,5 +279,5 @@ def _facts(
         env=env,
         full=disk_watch(workspace, note.template.limits.disk_mb),
         exhausted=partial(exhausted, workspace),
-        idle_pids=_OURS,
+        idle_pids=_OURS + note.template.detached,
     )
