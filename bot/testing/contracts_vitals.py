@@ -30,7 +30,8 @@ time.sleep(60)
 def _end(provider: SandboxProvider, checkout: Path, blobs: Path) -> None:
     """Nothing runs after collecting; closing twice is closing once."""
     sandbox = provider.create(template(checkout))
-    shell(sandbox, "(while :; do echo x >> growing; sleep 0.01; done) >/dev/null 2>&1 &")
+    writer = "(while :; do echo x >> growing; sleep 0.01; done) >/dev/null 2>&1 &"
+    shell(sandbox, f"{writer} until [ -s growing ]; do sleep 0.01; done")
     changes = sandbox.collect(blobs)
     assert [each.path for each in changes.files] == ["growing"]
     assert refusal(lambda: sandbox.exec(ExecRequest(argv=("true",)))) == "sandbox_expired"
