@@ -5,6 +5,7 @@ Every provider keeps one folder a sandbox, so that any process finds the sandbox
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,8 @@ from bot.types.value import RunId, Value
 
 FILE = "owner.json"
 PREFIX = "sandpiper-"
+_UNTOUCHED = 3600
+"""Seconds. A note is there a moment after its folder is."""
 
 
 class Note(Value):
@@ -81,6 +84,18 @@ def read_note(folder: Path) -> Note | None:
         return None
 
 
+def unfinished(work: Path) -> Iterator[Path]:
+    """Folders that were never more than made, and that nobody touched for an hour: their maker died in between.
+
+    The note is the first thing in a folder of ours: one that holds anything else is somebody else's.
+    """
+    for folder in work.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            empty = all(each.name.startswith(f".{FILE}.") for each in folder.iterdir())
+            if empty and folder.stat().st_mtime < time.time() - _UNTOUCHED:
+                yield folder
+
+
 def notes(work: Path, provider: str) -> Iterator[tuple[Path, Note]]:
     """Folders of a provider with their notes, oldest first."""
     found = [(folder, note) for folder in work.glob(f"{PREFIX}*") if (note := read_note(folder)) is not None]
@@ -136,6 +151,11 @@ def process_identity(pid: int) -> str | None:
     except OSError:
         return None
     return None if values[0] in "ZX" else f"{boot_id()}:{namespace}:{pid}:{values[19]}"
+
+
+def of_this_boot(owner: str) -> bool:
+    """Whether an owner's process was started since this machine was: another one may live on another machine."""
+    return owner.partition(":")[0] == boot_id()
 
 
 def is_dead(owner: str) -> bool:

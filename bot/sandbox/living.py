@@ -6,6 +6,7 @@ The same for every provider on this machine; what differs between them is a Body
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import threading
 import time
@@ -143,7 +144,7 @@ class _Vitals:
             cpu_seconds=usage.cpu_seconds,
             cpu_percent=percent,
             pids=usage.pids,
-            disk_mb=None if facts.archive else _mib(written(facts.workspace, ALL).size),
+            disk_mb=None if facts.archive else _mib(_size(facts.workspace)),
             received_mb=0.0 if facts.record.network == "none" else None,
             sent_mb=0.0 if facts.record.network == "none" else None,
         )
@@ -156,9 +157,11 @@ class _Vitals:
             return "it is paused"
         if not self._body.running():
             return "nothing runs in it any more"
-        if not self._body.facts.channel.ping(_HEALTH_SECONDS):
-            return f"it does not answer within {_HEALTH_SECONDS:.0f} s"
-        return None
+        try:
+            answers = self._body.facts.channel.ping(_HEALTH_SECONDS)
+        except SandboxError as error:
+            return error.message
+        return None if answers else f"it does not answer within {_HEALTH_SECONDS:.0f} s"
 
     def pause(self) -> None:
         """See the Protocol."""
@@ -204,8 +207,9 @@ class LivingSandbox(_Files, _Vitals):
         extra = {**facts.template.env, **request.env}
         if bad := [name for name in extra if not _VARIABLE.fullmatch(name)]:
             raise TaskError("bad_variable", f"{bad[0]!r} is no name for a variable", hint="use letters, digits and _")
-        if any("\0" in each for each in (*request.argv, *extra.values())):
-            raise TaskError("bad_argument", "no argument or variable can hold a NUL", hint="send it as standard input")
+        if not all(_can_be_given(each) for each in (*request.argv, *extra.values())):
+            text = "no argument or variable can hold a NUL, or what is no text"
+            raise TaskError("bad_argument", text, hint="send it as standard input")
         return self._run(
             Command(
                 argv=request.argv,
@@ -232,7 +236,14 @@ class LivingSandbox(_Files, _Vitals):
                 finally:
                     self._body.end()
             self._body.end()
-        return collect(facts.workspace, limits, blobs)
+        try:
+            return collect(facts.workspace, limits, blobs)
+        except OSError as error:
+            text, hint = (
+                f"what {self.id} left can't be read: {error}",
+                "see that the disk has room, and the work folder",
+            )
+            raise SandboxError("collect_failed", text, hint=hint) from error
 
     def close(self) -> None:
         """See the Protocol."""
@@ -359,6 +370,23 @@ def _ending(raw: Raw, before: Counts, facts: Facts) -> tuple[Ending, int]:
     if _NO_SPACE.search(raw.stderr) and facts.exhausted():
         return "disk", code
     return _SIGNALLED.get(code, "exited"), code
+
+
+def _can_be_given(text: str) -> bool:
+    """Whether a program can have it: bytes that were no text may have become lone surrogates, others mean nothing."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
+def _size(workspace: Workspace) -> int | None:
+    """Bytes that were written; None when they are not there, or too many, or too deep, to be counted."""
+    try:
+        size = written(workspace, ALL).size
+    except OSError:
+        return None
+    return size if size < ALL.size else None
 
 
 def _mib(count: int | None) -> float | None:

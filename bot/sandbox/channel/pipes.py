@@ -123,7 +123,11 @@ class Pipes:
         worker = self._worker(command.seconds)
         if worker is None:
             return Raw(None, "timed_out", b"", b"", 0, time.monotonic() - started)
-        exchange = Exchange(worker, command)
+        try:
+            exchange = Exchange(worker, command)
+        except BaseException:
+            worker.close()
+            raise
         try:
             stop = exchange.pump(started + command.seconds)
         finally:
@@ -137,16 +141,19 @@ class Pipes:
         name = secrets.token_hex(8)
         path = f"{self._folder}/{name}.status"
         make_pipe(path)
-        status = open_pipe(path, os.O_RDONLY)
         try:
-            with self._lock:
-                self._driver.tell(f"p{name}")
-            return self._driver.answered(status, seconds)
-        except ChannelDown:
-            return False
+            status = open_pipe(path, os.O_RDONLY)
+            try:
+                with self._lock:
+                    self._driver.tell(f"p{name}")
+                return self._driver.answered(status, seconds)
+            except ChannelDown:
+                return False
+            finally:
+                os.close(status)
         finally:
-            os.close(status)
-            os.unlink(path)  # noqa: PTH108
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)  # noqa: PTH108
 
     def end_commands(self) -> None:
         """See the Protocol."""

@@ -9,7 +9,9 @@ import secrets
 import select
 import shlex
 import time
+from collections.abc import Iterator
 
+from bot.errors import SandboxError
 from bot.protocols import Stream
 from bot.sandbox.channel.command import POLL, ChannelDown, Command, Stop
 from bot.sandbox.channel.output import HeadTail
@@ -34,16 +36,23 @@ class Worker:
         self.generation = 0
         self.token = b""
         self._round = 0
-        for suffix in ("turn", "status"):
-            make_pipe(f"{self.path}.{suffix}")
-        self._turn = open_pipe(f"{self.path}.turn", os.O_RDWR)
-        self.status = open_pipe(f"{self.path}.status", os.O_RDONLY)
-        self.streams = self._new_streams()
+        self._turn = self.status = -1
+        self.streams = self._next_streams()
+        try:
+            for suffix in ("turn", "status"):
+                make_pipe(f"{self.path}.{suffix}")
+            self._turn = open_pipe(f"{self.path}.turn", os.O_RDWR)
+            self.status = open_pipe(f"{self.path}.status", os.O_RDONLY)
+            self._make_streams()
+        except SandboxError:
+            self.close()
+            raise
 
     def begin(self, command: Command) -> None:
         """Hand it a command. Raises ChannelDown when the task keeps it from being taken."""
         if command.stdin:
             write_file(f"{self.path}.stdin", command.stdin)
+        self._remove(f"{self.name}.command")  # ext4 flushes a file that is cut to nothing and written again
         write_file(f"{self.path}.command", _script(self.name, self.streams, command).encode("utf-8", "surrogateescape"))
         self.token = secrets.token_hex(4).encode()
         try:
@@ -51,11 +60,15 @@ class Worker:
         except BlockingIOError:
             raise ChannelDown("a shell in the sandbox does not read") from None
 
-    def dirty(self) -> None:
-        """Somebody still holds its streams: the next command gets others."""
+    def dirty(self) -> bool:
+        """Somebody still holds its streams: the next command gets others. Whether there can be others."""
         self._remove(*self.streams)
         self._round += 1
-        self.streams = self._new_streams()
+        self.streams = self._next_streams()
+        with contextlib.suppress(SandboxError):
+            self._make_streams()
+            return True
+        return False
 
     def dismiss(self) -> None:
         """It has nothing to do and shall end."""
@@ -65,15 +78,16 @@ class Worker:
 
     def close(self) -> None:
         """Let go of it."""
-        for file in (self._turn, self.status):
+        for file in {self._turn, self.status} - {-1}:
             os.close(file)
         self._remove(*self.streams, *(f"{self.name}.{each}" for each in ("turn", "status", "command", "stdin")))
 
-    def _new_streams(self) -> tuple[str, str]:
-        names = (f"{self.name}.out{self._round}", f"{self.name}.err{self._round}")
-        for name in names:
+    def _next_streams(self) -> tuple[str, str]:
+        return f"{self.name}.out{self._round}", f"{self.name}.err{self._round}"
+
+    def _make_streams(self) -> None:
+        for name in self.streams:
             make_pipe(f"{self.path.removesuffix(self.name)}{name}")
-        return names
 
     def _remove(self, *names: str) -> None:
         for name in names:
@@ -95,10 +109,14 @@ class Exchange:
         self._said = b""
         # Opened anew for each command: a pipe whose writers have gone says so for ever to whoever saw them.
         folder = worker.path.removesuffix(worker.name)
-        self._streams: dict[int, Stream] = {
-            open_pipe(f"{folder}{name}", os.O_RDONLY): stream
-            for name, stream in zip(worker.streams, self.buffers, strict=True)
-        }
+        self._streams: dict[int, Stream] = {}
+        try:
+            for name, stream in zip(worker.streams, self.buffers, strict=True):
+                self._streams[open_pipe(f"{folder}{name}", os.O_RDONLY)] = stream
+        except SandboxError:
+            for file in self._streams:
+                os.close(file)
+            raise
 
     def pump(self, deadline: float) -> Stop | None:
         """Start it, and move bytes until it ended (None) or has to be stopped (why)."""
@@ -138,12 +156,11 @@ class Exchange:
     def end(self) -> tuple[bool, tuple[int, ...]]:
         """Whether the worker can be used again, and the streams that somebody still holds open."""
         streams = tuple(self._streams)
-        if self.code is not None and streams:
-            self._worker.dirty()
+        usable = self.code is not None and (not streams or self._worker.dirty())
         if self._command.stdin:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self._worker.path}.stdin")  # noqa: PTH108
-        return self.code is not None, streams
+        return usable, streams
 
     def _rest(self) -> None:
         """All that the command had written by its end is in the pipes now."""
@@ -201,23 +218,37 @@ def hung_up(file: int) -> bool:
 
 
 def open_pipe(path: str, flags: int) -> int:
-    """Open without waiting for the other side."""
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    """Open without waiting for the other side. Raises SandboxError."""
+    with _in_the_folder():
+        return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def make_pipe(path: str) -> None:
-    """A named pipe that the sandbox can read and write."""
-    os.mkfifo(path)
-    os.chmod(path, 0o666)  # noqa: PTH101, S103 - whatever the umask; nobody else gets into the folder
+    """A named pipe that the sandbox can read and write. Raises SandboxError."""
+    with _in_the_folder():
+        os.mkfifo(path)
+        os.chmod(path, 0o666)  # noqa: PTH101, S103 - whatever the umask; nobody else gets into the folder
 
 
 def write_file(path: str, data: bytes) -> None:
-    """Write a file that the sandbox can read."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    """Write a file that the sandbox can read. Raises SandboxError."""
+    with _in_the_folder():
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            os.fchmod(file, 0o644)
+            view = memoryview(data)
+            while view:
+                view = view[os.write(file, view) :]
+        finally:
+            os.close(file)
+
+
+@contextlib.contextmanager
+def _in_the_folder() -> Iterator[None]:
+    """What goes wrong there is this machine's fault, and nothing that the task can mend."""
     try:
-        os.fchmod(file, 0o644)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(file, view) :]
-    finally:
-        os.close(file)
+        yield
+    except OSError as error:
+        text = f"the folder of the sandbox can't be used: {error.strerror}"
+        hint = "see that it is there, that its disk has room, and how many files may be open (`ulimit -n`)"
+        raise SandboxError("folder_failed", text, hint=hint) from error

@@ -176,6 +176,7 @@ class _Comparison:
             status = os.fstat(source)
             if status.st_size > _OLD_MAX:
                 raise Cut(f"{path!a} is too large in the checkout")
+            self.found.take_old(status.st_size)
             return self.found.keep(self.found.chunks(source), mode_of(status))
 
     def _wanted(self, path: str, rules: Ignore, *, in_checkout: bool) -> bool:

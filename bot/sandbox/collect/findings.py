@@ -17,7 +17,9 @@ ENTRIES, SECONDS = 200_000, 60.0
 WHOLE_ENTRIES, WHOLE_SECONDS = 2_000_000, 300.0
 """Likewise, when everything has to be compared."""
 _SKIPPED = 200
-"""Lines about what was not taken."""
+"""Lines about what was not taken, and again as many about what makes the proposal worthless."""
+_OLD_BYTES = 1_000_000_000
+"""Of what the checkout had in place of all that changed."""
 _CHUNK = 1 << 20
 
 
@@ -37,6 +39,8 @@ class Findings:
     _files: dict[str, FileChange] = field(default_factory=dict)
     _skipped: list[str] = field(default_factory=list)
     _unlisted: int = 0
+    _spoilt: int = 0
+    _old: int = 0
     _entries: int = 0
     _taken: int = 0
     _since: float = field(default_factory=time.monotonic)
@@ -56,12 +60,19 @@ class Findings:
         """Bytes that may still be taken."""
         return self.limits.changed_bytes - self._taken
 
+    def take_old(self, size: int) -> None:
+        """So many bytes of the checkout are about to be kept. Raises Cut."""
+        self._old += size
+        if self._old > _OLD_BYTES:
+            raise Cut(f"what changed had more than {_OLD_BYTES} bytes in the checkout")
+
     def skip(self, path: str, why: str, *, complete: bool = True) -> None:
         """Note a path that is not taken; not `complete` when the proposal is worthless without it."""
         self.complete = self.complete and complete
         text = path if speakable(path) else ascii(path)
         text = text if len(text) <= 200 else f"{text[:150]}...{text[-40:]}"
-        if len(self._skipped) < _SKIPPED or not complete:
+        self._spoilt += not complete
+        if len(self._skipped) < _SKIPPED or (not complete and self._spoilt <= _SKIPPED):
             self._skipped.append(f"{text}: {why}")
         else:
             self._unlisted += 1
@@ -90,7 +101,11 @@ class Findings:
                     digest.update(chunk)
                     size += len(chunk)
                     target.write(chunk)
-            Path(temporary).replace(self.blobs / digest.hexdigest())
+            kept = self.blobs / digest.hexdigest()
+            if kept.exists():  # to replace it would have ext4 flush it
+                Path(temporary).unlink()
+            else:
+                Path(temporary).replace(kept)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise

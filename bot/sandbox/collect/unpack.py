@@ -14,7 +14,7 @@ from pathlib import Path
 from bot.sandbox.collect.compare import collect
 from bot.sandbox.collect.findings import WHOLE_ENTRIES, WHOLE_SECONDS, Cut, Findings
 from bot.sandbox.collect.stream import Entry, TarStream
-from bot.sandbox.collect.tree import Used, used
+from bot.sandbox.collect.tree import whole
 from bot.sandbox.workspace.overlay import Workspace
 from bot.sandbox.workspace.volume import INODES, PER_INODE
 from bot.types.sandbox import Changes
@@ -23,7 +23,6 @@ from bot.types.task import Limits
 _MIB = 1 << 20
 _HEADERS = 2048
 """Bytes of the headers of an entry, and of what fills its last block."""
-_ANY = Used(1 << 50, 1 << 40)
 _DEPTH = 64
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -35,7 +34,7 @@ def collect_archive(workspace: Workspace, limits: Limits, blobs: Path, chunks: I
     That is what Docker's archive call gives for it. The sandbox must be dead.
     """
     workspace.changed.mkdir(mode=0o700)
-    sent = [used(each, _ANY) for each in (workspace.checkout, *workspace.objects)]
+    sent = [workspace.weight, *map(whole, workspace.objects)]
     files = sum(each.inodes for each in sent) + max(INODES, limits.disk_mb * _MIB // PER_INODE)
     size = sum(each.size for each in sent) + limits.disk_mb * _MIB + _HEADERS * min(files, WHOLE_ENTRIES)
     found = Findings(limits, blobs, min(files, WHOLE_ENTRIES), WHOLE_SECONDS)

@@ -24,7 +24,7 @@ LABEL_OWNER = "sandpiper.owner"
 NOBODYS = "0" * 16
 """Run of what was made ahead and that nobody has taken yet."""
 VIEWS = "caches"
-"""Folder below a sandbox's own: what it writes into caches that it only views. A name in it ends a volume's."""
+"""Folder below a sandbox's own, with a name for each cache that it only views: the end of a volume's name."""
 KEEPER = "65533:65533"
 """Who the processes are that the task must not end: whoever keeps the wall clock."""
 GRACE = 5

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+from docker.errors import NotFound
 from docker.types import Mount
 
 from bot.errors import SandboxError
@@ -44,6 +45,8 @@ exec sleep "$seconds"
 """Waits to be taken, then for the wall clock."""
 _KEEPER_SECONDS = 15.0
 """In which it has to wait for its clock."""
+_QUIET = 0.5
+"""Seconds after the last one was taken before another is made: two starts at once are slower than one."""
 _AT_ONCE = 2
 """Donors that are made at the same time: more gain nothing on few processors."""
 
@@ -156,6 +159,8 @@ class Donors:
         self._ready: list[Donor] = []
         self._coming: set[Future[None]] = set()
         self._wanted = 0
+        self._taken = -_QUIET
+        self._stop = threading.Event()
         self._pool: ThreadPoolExecutor | None = None
         self._closed = False
 
@@ -165,31 +170,39 @@ class Donors:
             self._wanted = max(self._wanted, count)
         self._refill()
 
-    def take(self, *, wait: bool = False) -> Donor | None:
-        """One that is ready; None when there is none, or, with `wait`, when none is on its way."""
+    def take(self) -> Donor | None:
+        """One that is ready; None when there is none."""
         while True:
             with self._lock:
+                self._taken = time.monotonic()
                 donor = self._ready.pop(0) if self._ready else None
-                coming = tuple(self._coming) if donor is None and wait else ()
-            if donor is not None:
-                self._refill()
+            self._refill()
+            if donor is None or self._runs(donor):
                 return donor
-            if not coming:
-                return None
-            coming[0].result()
 
     def close(self) -> None:
         """Remove what nobody took; a second call does nothing."""
         with self._lock:
             self._wanted, self._closed, pool = 0, True, self._pool
+            self._stop.set()
         if pool is not None:
             pool.shutdown(wait=True)
         with self._lock:
             left, self._ready, self._pool = self._ready, [], None
             self._closed = False
+            self._stop.clear()
         for donor in left:
             engine = self._engine()
             leftovers.remove(engine.api, donor.name, donor.folder, engine.image)
+
+    def _runs(self, donor: Donor) -> bool:
+        """Whether it still does, an engine's restart later; what does not is removed. Raises ENGINE_ERRORS."""
+        engine = self._engine()
+        with contextlib.suppress(NotFound):
+            if engine.api.inspect_container(donor.name)["State"]["Running"]:
+                return True
+        leftovers.remove(engine.api, donor.name, donor.folder, engine.image)
+        return False
 
     def _refill(self) -> None:
         with self._lock:
@@ -207,6 +220,9 @@ class Donors:
             self._coming.discard(future)
 
     def _make(self) -> None:
+        while (pause := self._taken + _QUIET - time.monotonic()) > 0:
+            if self._stop.wait(pause):
+                return
         try:
             donor = make_donor(self._engine())
         except (SandboxError, *ENGINE_ERRORS) as error:

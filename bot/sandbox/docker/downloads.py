@@ -64,10 +64,11 @@ def _mount(
 ) -> Mount:
     if opened.mode == "write":
         return Mount(cache.path, str(opened.folder), type="bind")
-    private = workspace.folder / VIEWS / volume.rpartition(".")[2]
+    number = volume.rpartition(".")[2]
     options = None
     if workspace.kind == "overlay":
-        options = view_options(opened.folder, private, uid=workspace.uid, gid=workspace.gid)
+        (workspace.folder / VIEWS / number).mkdir(parents=True)
+        options = view_options(opened.folder, workspace.views / number, uid=workspace.uid, gid=workspace.gid)
     if options is None:
         return Mount(cache.path, str(opened.folder), type="bind", read_only=True)
     api.create_volume(

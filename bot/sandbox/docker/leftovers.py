@@ -3,8 +3,10 @@
 import contextlib
 import logging
 import os
-import subprocess
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,15 @@ from docker.types import LogConfig, Mount
 from bot.errors import SandboxError
 from bot.sandbox.docker.container import LABEL_OWNER, LABEL_RUN, NOBODYS, VIEWS, Image
 from bot.sandbox.docker.engine import ENGINE_ERRORS
-from bot.sandbox.folder import PREFIX, Note, is_dead, process_identity, read_note
+from bot.sandbox.folder import PREFIX, Note, is_dead, of_this_boot, process_identity, read_note, unfinished
+from bot.sandbox.removal import erase
 from bot.sandbox.workspace.mounts import release
 
 _LOG = logging.getLogger(__name__)
+_STARTING = 3600
+"""Seconds, by the engine's clock and ours: long after it was made, a container that never ran never will."""
+_LONGEST = 8 * 3600
+"""Seconds: more than any wall clock allows."""
 
 
 def remove(api: docker.APIClient, name: str, folder: Path | None, janitor: Callable[[], Image]) -> bool:
@@ -49,12 +56,12 @@ def remove_folder(api: docker.APIClient, folder: Path, janitor: Callable[[], Ima
     except SandboxError as error:
         _LOG.warning("folder %s: %s", folder, error)
         return
-    if not _rm(folder):
+    if not erase(folder):
         try:
             _empty(api, folder, janitor())
         except (SandboxError, *ENGINE_ERRORS) as error:
             _LOG.warning("folder %s: not removed, the next sweep tries again: %s", folder, error)
-        _rm(folder)
+        erase(folder)
 
 
 def _empty(api: docker.APIClient, folder: Path, image: Image) -> None:
@@ -87,12 +94,6 @@ def _empty(api: docker.APIClient, folder: Path, image: Image) -> None:
         api.remove_container(container, force=True, v=True)
 
 
-def _rm(folder: Path) -> bool:
-    # Not shutil.rmtree: a hostile tree is deeper than Python's stack.
-    done = subprocess.run(["rm", "-rf", "--one-file-system", "--", str(folder)], capture_output=True, check=False)
-    return done.returncode == 0 and not folder.exists()
-
-
 def find(api: docker.APIClient, work: Path, run_id: str | None) -> dict[str, Path | None]:
     """Leftovers by name: everything of one run, or everything that nobody can want. Raises ENGINE_ERRORS.
 
@@ -109,10 +110,12 @@ def find(api: docker.APIClient, work: Path, run_id: str | None) -> dict[str, Pat
                 found.update((name, work / name) for name in _belongings(note))
             else:
                 living |= {folder.name, *_belongings(note)}
-    for name, labels in _labelled(api):
+    if run_id is None:
+        found.update((folder.name, folder) for folder in unfinished(work))
+    for each in _labelled(api):
         # A sandbox's further volumes have its name, a dot and a number.
-        if name.partition(".")[0] not in living and _ours(labels, run_id):
-            found.setdefault(name, None)
+        if each.name.partition(".")[0] not in living and _ours(each, run_id):
+            found.setdefault(each.name, None)
     return {name: folder for name, folder in found.items() if name not in living}
 
 
@@ -127,20 +130,53 @@ def _belongings(note: Note) -> list[str]:
     return [*note.extra.get("donors", "").split(), *note.extra.get("shared", "").split()]
 
 
-def _labelled(api: docker.APIClient) -> Iterator[tuple[str, dict[str, str]]]:
+@dataclass(frozen=True)
+class _Labelled:
+    """A container or a volume that carries our labels."""
+
+    name: str
+    run: str
+    owner: str
+    ended: bool
+    """Nothing runs in it, and nobody can be about to start it."""
+    old: bool
+    """No sandbox lives that long."""
+
+
+def _labelled(api: docker.APIClient) -> Iterator[_Labelled]:
     for container in api.containers(all=True, filters={"label": LABEL_OWNER}):
-        yield container["Names"][0].removeprefix("/"), container.get("Labels") or {}
+        age = time.time() - container["Created"]
+        ended = container["State"] in ("exited", "dead") or (container["State"] == "created" and age > _STARTING)
+        yield _named(container["Names"][0].removeprefix("/"), container, ended, age)
     try:
         volumes = api.volumes(filters={"label": LABEL_OWNER}).get("Volumes") or []
     except APIError as error:
         _LOG.warning("volumes can't be listed: %s", error)
         volumes = []
     for volume in volumes:
-        yield volume["Name"], volume.get("Labels") or {}
+        age = _age(volume.get("CreatedAt") or "")
+        yield _named(volume["Name"], volume, age > _STARTING, age)
 
 
-def _ours(labels: dict[str, str], run_id: str | None) -> bool:
-    owner, run = labels.get(LABEL_OWNER), labels.get(LABEL_RUN)
-    if not owner or not run:
+def _age(moment: str) -> float:
+    """Seconds since then (RFC 3339); 0, which is too young for anything, where an engine does not tell."""
+    try:
+        return time.time() - datetime.fromisoformat(moment).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def _named(name: str, found: dict[str, Any], ended: bool, age: float) -> _Labelled:
+    labels = found.get("Labels") or {}
+    return _Labelled(name, labels.get(LABEL_RUN, ""), labels.get(LABEL_OWNER, ""), ended, age > _LONGEST)
+
+
+def _ours(found: _Labelled, run_id: str | None) -> bool:
+    """Whether nobody can want it. Another machine's process may be alive and well, and share the engine with us."""
+    if not found.run:
         return False
-    return run == run_id if run_id is not None else is_dead(owner)
+    if not found.owner:  # it outlives its maker, and its folder is gone
+        return found.ended and found.old and run_id is None
+    if run_id is not None:
+        return found.run == run_id
+    return is_dead(found.owner) and (of_this_boot(found.owner) or found.ended)

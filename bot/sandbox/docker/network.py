@@ -89,7 +89,8 @@ def attach(
         return _restricted(engine, template, on_record)
     if mode == "bridge":
         return Attachment(Namespaces("bridge"))
-    own = make_donor(engine) if waits else donors.take()
+    # What was made ahead goes with us: it carries our name, whoever takes it.
+    own = make_donor(engine) if waits else None if template.detached else donors.take()
     pid = own.reference if own else ""
     try:
         network = _shared(engine, template) if mode == "isolated" else None

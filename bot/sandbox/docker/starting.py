@@ -106,6 +106,7 @@ def start_error(error: Exception, info: Mapping[str, Any]) -> Exception:
     if (
         "executable file not found" in text
         or "is not running" in text
+        or "in a stopped state" in text
         or ("no such file or directory" in text and "exec" in text)
     ):
         return SandboxError(

@@ -64,8 +64,10 @@ def written(workspace: Workspace, limit: Used) -> Used:
         state = os.statvfs(workspace.changed)
         return Used((state.f_blocks - state.f_bfree) * state.f_frsize, state.f_files - state.f_ffree)
     if workspace.kind == "overlay":
-        return used(workspace.changed, limit)
-    before = used(workspace.checkout, Used(1 << 50, 1 << 40))
+        layer = used(workspace.changed, limit)
+        views = used(workspace.views, limit) if workspace.views.is_dir() else Used(0, 0)
+        return Used(layer.size + views.size, layer.inodes + views.inodes)
+    before = workspace.weight
     after = used(workspace.changed, Used(limit.size + before.size, limit.inodes + before.inodes))
     return Used(max(0, after.size - before.size), max(0, after.inodes - before.inodes))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from bot.errors import SandboxError
+from bot.sandbox.collect.tree import Used, whole
 from bot.sandbox.workspace import gitclean, idmap, volume
 from bot.sandbox.workspace.gitindex import Tracked
 from bot.sandbox.workspace.lookup import open_tracked
@@ -58,6 +59,16 @@ class Workspace:
     def changed(self) -> Path:
         """What the sandbox wrote: the overlay's upper folder, or the whole copy."""
         return self._writes / ("upper" if self.kind == "overlay" else "tree")
+
+    @property
+    def views(self) -> Path:
+        """What the sandbox writes into caches that it does not share: it takes the same disk."""
+        return self._writes / "views"
+
+    @cached_property
+    def weight(self) -> Used:
+        """What the checkout takes. Counted when it is first asked for."""
+        return whole(self.checkout)
 
     @property
     def objects(self) -> tuple[Path, ...]:
