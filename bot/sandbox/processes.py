@@ -49,6 +49,33 @@ def kill(identity: str, seconds: float = 10.0, *, number: signal.Signals = signa
         os.close(file)
 
 
+def kill_group(folder: Path, seconds: float) -> bool:
+    """Kill all that a control group of ours holds; True when it is empty, False when that can't be had in time."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            members = [int(line) for line in (folder / "cgroup.procs").read_text().split()]
+        except OSError:
+            return False
+        if not members:
+            return True
+        for pid in members:
+            with contextlib.suppress(OSError):  # gone by now, or another user's
+                _kill_member(pid, folder.name)
+        time.sleep(0.001)
+    return False
+
+
+def _kill_member(pid: int, group: str) -> None:
+    """Only if it is in the group while we hold it: numbers come again."""
+    file = os.pidfd_open(pid)
+    try:
+        if f"/{group}\n" in Path(f"/proc/{pid}/cgroup").read_text():
+            signal.pidfd_send_signal(file, signal.SIGKILL)
+    finally:
+        os.close(file)
+
+
 def descendants(pid: int) -> set[int]:
     """All processes below one. In a PID namespace, below the first: all of it, daemons too."""
     children: dict[int, list[int]] = {}

@@ -1,6 +1,9 @@
 """The folder of a dead sandbox -> nothing, as far as our own rights go."""
 
+import contextlib
 import logging
+import os
+import stat
 import subprocess
 from pathlib import Path
 
@@ -8,6 +11,9 @@ from bot.errors import SandboxError
 from bot.sandbox.workspace.mounts import release
 
 _LOG = logging.getLogger(__name__)
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FEW = 400
+_DEPTH = 12
 
 
 def remove_folder(folder: Path) -> bool:
@@ -17,14 +23,54 @@ def remove_folder(folder: Path) -> bool:
     except SandboxError as error:
         _LOG.warning("folder %s: not removed: %s", folder, error)
         return False
-    if not _rm(folder):
+    if not erase(folder):
         # The task may have taken rights from its own folders, and so from us where we are the same user.
         subprocess.run(["chmod", "-R", "u+rwX", "--", str(folder)], capture_output=True, check=False)
-        _rm(folder)
+        erase(folder)
     return not folder.exists()
 
 
-def _rm(folder: Path) -> bool:
+def erase(folder: Path) -> bool:
+    """Remove a folder on whose file systems nothing else lies, following no link; True when it is gone."""
+    with contextlib.suppress(_TooLarge, OSError):
+        _erase_few(folder)
+    if not folder.exists():
+        return True
     # Not shutil.rmtree: a hostile tree is deeper than Python's stack.
     done = subprocess.run(["rm", "-rf", "--one-file-system", "--", str(folder)], capture_output=True, check=False)
     return done.returncode == 0 and not folder.exists()
+
+
+class _TooLarge(Exception):
+    """A program of its own does it as fast."""
+
+
+def _erase_few(folder: Path) -> None:
+    """What most sandboxes leave is a few files: to start a program takes longer than to remove them."""
+    parent = os.open(folder.parent, _FOLDER)
+    try:
+        device = os.stat(folder.name, dir_fd=parent, follow_symlinks=False).st_dev
+        _erase_in(parent, folder.name, device, [_FEW], _DEPTH)
+        os.rmdir(folder.name, dir_fd=parent)
+    finally:
+        os.close(parent)
+
+
+def _erase_in(parent: int, name: str, device: int, left: list[int], depth: int) -> None:
+    if depth == 0:
+        raise _TooLarge
+    opened = os.open(name, _FOLDER, dir_fd=parent)
+    try:
+        if os.fstat(opened).st_dev != device:
+            raise _TooLarge
+        for entry in os.listdir(opened):  # noqa: PTH208 - an open folder
+            left[0] -= 1
+            if left[0] < 0:
+                raise _TooLarge
+            if stat.S_ISDIR(os.stat(entry, dir_fd=opened, follow_symlinks=False).st_mode):
+                _erase_in(opened, entry, device, left, depth - 1)
+                os.rmdir(entry, dir_fd=opened)
+            else:
+                os.unlink(entry, dir_fd=opened)
+    finally:
+        os.close(opened)

@@ -11,11 +11,13 @@ from docker.errors import APIError, DockerException, NotFound
 from bot.errors import SandboxError
 from bot.sandbox.channel.command import Command
 from bot.sandbox.channel.pipes import Pipes, driver_argv
-from bot.sandbox.counters import INSIDE, Asked, Meter, Usage, groups_of
+from bot.sandbox.counters import INSIDE, Asked, Groups, Meter, Usage, groups_of
 from bot.sandbox.docker.engine import ENGINE_ERRORS, EngineChannel, lost
 from bot.sandbox.living import Facts
+from bot.sandbox.processes import kill_group
 
 _END_SECONDS = 30
+_HERE_SECONDS = 0.5
 _FREEZE_ATTEMPTS = 3
 """On a busy machine the kernel may take too long for the engine's patience."""
 _START_SECONDS = 30.0
@@ -87,7 +89,10 @@ class DockerBody:
             start_driver(self.api, self.facts.name, self.user)
 
     def end(self) -> None:
-        """See the Protocol."""
+        """See the Protocol. Where its control groups are ours to see, a signal is faster than the engine by far."""
+        meter = self.facts.meter
+        if isinstance(meter, Groups) and kill_group(meter.folders["pids"], _HERE_SECONDS):
+            return
         try:
             kill(self.api, self.facts.name)
         except ENGINE_ERRORS as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+from docker.utils import kwargs_from_env
 
 from bot.sandbox.docker import leftovers
 from bot.sandbox.docker.container import Image
@@ -32,6 +33,7 @@ CHANNEL = "channel"
 """Name of the folder with the named pipes."""
 _ENGINE_SECONDS = 60
 """For one answer of the engine."""
+_POOLS = 200
 _REMOVERS = 2
 
 
@@ -50,7 +52,10 @@ class Workshop:
     def api(self) -> docker.APIClient:
         """Raises SandboxError `docker_unavailable`."""
         try:
-            api = docker.from_env(version="auto", timeout=_ENGINE_SECONDS, max_pool_size=32).api
+            # As many pools as there may be threads: the oldest is closed even while it is used.
+            api = docker.APIClient(
+                version="auto", timeout=_ENGINE_SECONDS, num_pools=_POOLS, max_pool_size=32, **kwargs_from_env()
+            )
         except ENGINE_ERRORS as error:
             raise unavailable(error) from error
         if api.base_url.startswith("http+docker"):  # a socket: no proxy to look for in the environment at each call
