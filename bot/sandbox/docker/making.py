@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -126,7 +126,7 @@ def _make(shop: Workshop, template: Template, resolved: Resolved, provider: str)
             pipes = None if far or template.runtime is not None else _pipes(folder)
             if pipes is not None:
                 undo.callback(pipes.close)
-            noted = partial(shop.note_egress, name, template.run_id)
+            noted = partial(shop.on_egress, name, template.run_id)
             waits = provider == SPARE
             attachment = attach_far(template) if far else attach(shop.engine, shop.donors, template, noted, waits=waits)
             undo.callback(attachment.undo, shop.engine)
@@ -155,13 +155,19 @@ def _make(shop: Workshop, template: Template, resolved: Resolved, provider: str)
         note = _whole(note, facts, shape, attachment)
         write_note(folder, note)
         undo.pop_all()
-    leave = ExitStack()  # the last one first: the way out, then the sandbox, then what others may have again
+    remove = _removal(shop, folder, attachment, downloads)
+    return Spare(folder, note, DockerBody(shop.api, facts, shape.user, shape.driven, remove), attachment)
+
+
+def _removal(shop: Workshop, folder: Path, attachment: Attachment, downloads: Downloads) -> Callable[[], None]:
+    """What disposes of it, the last one first: the way out, then the sandbox, then what others may have again."""
+    leave = ExitStack()
     if downloads.written:
         leave.callback(shop.later, partial(trim, shop.caches))
     leave.callback(downloads.close)
     leave.callback(shop.dispose, folder, attachment.names, attachment.shared)
     leave.callback(attachment.close_proxy)
-    return Spare(folder, note, DockerBody(shop.api, facts, shape.user, shape.driven, leave.close), attachment)
+    return leave.close
 
 
 def _facts(

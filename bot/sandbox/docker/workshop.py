@@ -37,12 +37,17 @@ _POOLS = 200
 _REMOVERS = 2
 
 
+def _unheard(sandbox_id: str, run_id: str, record: EgressRecord) -> None:
+    """Nobody wants to know."""
+
+
 class Workshop:
     """Owned by a provider, from the first question to the engine until `close`."""
 
     def __init__(self, work: Path, rules: ImageRules, on_egress: OnEgress | None) -> None:
         self.caches = work.absolute().parent / "caches"
-        self.work, self.rules, self._on_egress = work.absolute(), rules, on_egress
+        self.work, self.rules = work.absolute(), rules
+        self.on_egress: OnEgress = on_egress or _unheard
         self.donors = Donors(lambda: self.engine)
         self.kind: Kind = "overlay"
         self.hosts = HostImages(self.work)
@@ -107,11 +112,6 @@ class Workshop:
     def shares_mounts(self) -> bool:
         """Whether the engine sees what we mount: it runs in our mount namespace, and we may mount at all."""
         return os.geteuid() == 0 and _mount_namespace("self") in {_mount_namespace(pid) for pid in _engines()}
-
-    def note_egress(self, name: str, run_id: str, record: EgressRecord) -> None:
-        """A restricted sandbox asked for something."""
-        if self._on_egress is not None:
-            self._on_egress(name, run_id, record)
 
 
 def _engines() -> list[str]:
