@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 from bot.errors import SandboxError
 from bot.sandbox import processes
@@ -78,17 +79,15 @@ def launch(keeper: Keeper, shape: Shape, groups: Groups, *, seconds: int | None 
 
     Raises OverlayRefused, GroupRefused, SandboxError.
     """
-    machine = MACHINES.get(platform.machine())
-    if machine is None:
-        raise SandboxError(
-            "machine_unsupported", f"no filter of system calls for {platform.machine()}", hint="use docker"
-        )
+    machine = platform.machine()
+    if machine not in MACHINES:
+        raise SandboxError("machine_unsupported", f"no filter of system calls for {machine}", hint="use docker")
     files: list[int] = []
     reading, writing = os.pipe()
     gate, opening = os.pipe()
     try:
         files += (writing, gate)
-        files.append(seccomp := _memory(program(machine)))
+        files.append(seccomp := _memory(_filter(machine)))
         files.append(words := _memory(_words(inner_arguments(shape, seccomp, writing, gate))))
         argv = launch_arguments(shape, words)
         if seconds is not None:
@@ -105,6 +104,11 @@ def launch(keeper: Keeper, shape: Shape, groups: Groups, *, seconds: int | None 
     finally:
         os.close(reading)
         os.close(opening)
+
+
+@cache
+def _filter(name: str) -> bytes:
+    return program(MACHINES[name])
 
 
 def _started(

@@ -89,6 +89,10 @@ def _grow(tree: Tree, top: str) -> None:
         _folder(f"{top}{folder}")
     for leads, path in tree.links:
         Path(f"{top}{path}").symlink_to(leads)
+    for path, data in tree.files:
+        file = Path(f"{top}{path}")
+        file.write_bytes(data)
+        file.chmod(0o644)
     for source, path in tree.mounts:
         _bind(source, f"{top}{path}")
         _lock(f"{top}{path}")

@@ -1,7 +1,7 @@
 """A workspace and the machine's tools -> the file system that a sandbox sees. Pure, but for a look at `/`."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +12,7 @@ from bot.sandbox.workspace.overlay import Workspace
 from bot.types.sandbox import Template
 
 HOME = "/home/bot"
-_FOLDERS = ("/dev", HOME, "/mnt", "/opt", "/proc", "/root", "/run", "/tmp", "/usr", "/var", "/workspace")  # noqa: S108
+_FOLDERS = ("/dev", "/etc", HOME, "/mnt", "/opt", "/proc", "/root", "/run", "/tmp", "/usr", "/var", "/workspace")  # noqa: S108
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,11 @@ class Shape:
     workspace: Workspace
     toolchain: Toolchain
     folder: Path
-    """The sandbox's own: `channel`, `etc`, `nothing` (an empty file), `merged` and `root` lie in it."""
+    """The sandbox's own: `channel` and `nothing` (an empty file) lie in it; as root `root`, else `etc` and `merged`."""
     command: tuple[str, ...]
     """What runs inside."""
+    etc: Mapping[str, bytes] = field(default_factory=dict)
+    """Files of /etc by name: who the task's user is. Root puts them into memory, others have them in `folder`."""
     caches: tuple[Shared, ...] = ()
     root: bool = False
     """Whether we are root, so that somebody else has to be the task's user."""
@@ -52,19 +54,22 @@ class Shape:
 
 @dataclass(frozen=True)
 class Tree:
-    """Folders, links, and what of this machine is mounted read-only, each in the order in which it is made."""
+    """Folders, links, files, and what of this machine is mounted read-only, in the order in which they are made."""
 
     folders: tuple[str, ...]
     links: tuple[tuple[str, str], ...]
     """(where it leads, its path)."""
-    mounts: tuple[tuple[str, str], ...] = field(default=())
+    files: tuple[tuple[str, bytes], ...]
+    """(path, contents)."""
+    mounts: tuple[tuple[str, str], ...]
     """(source on this machine, path)."""
 
 
 def tree_of(shape: Shape) -> Tree:
     """What the sandbox sees and can't write; paths are those inside."""
     workspace, toolchain = shape.workspace, shape.toolchain
-    binds = {"/etc": str(shape.folder / "etc")}  # with a place for each mount below it
+    # With a place for each mount below it, where nobody could make one later.
+    binds = {} if shape.root else {"/etc": str(shape.folder / "etc")}
     binds |= {mount: mount for mount in toolchain.mounts}
     binds |= {"/sbin": "/sbin"} if Path("/sbin").is_dir() and not Path("/sbin").is_symlink() else {}
     binds |= dict.fromkeys(toolchain.hidden, str(shape.folder / "nothing"))
@@ -77,7 +82,9 @@ def tree_of(shape: Shape) -> Tree:
         *(cache.path for cache in shape.caches if not _below(cache.path, HOME)),
     )
     links = (*_links(), ("../tmp", "/var/tmp"))  # noqa: S108 - not the host's
-    return Tree(tuple(dict.fromkeys(folders)), links, tuple((source, target) for target, source in binds.items()))
+    files = tuple((f"/etc/{name}", data) for name, data in shape.etc.items()) if shape.root else ()
+    mounts = tuple((source, target) for target, source in binds.items())
+    return Tree(tuple(dict.fromkeys(folders)), links, files, mounts)
 
 
 def etc_places(toolchain: Toolchain) -> Iterator[tuple[str, bool]]:

@@ -80,7 +80,8 @@ class Workshop:
         pipes = Pipes(folder / "channel")
         facts = _facts(folder, note, workspace, note.record, pipes, parts, json.loads(note.extra["env"]))
         shared = tuple(Shared(**each) for each in json.loads(note.extra.get("caches", "[]")))
-        again = partial(self._start, self._shape(folder, note.template, workspace, shared), note)
+        toolchain = self._toolchains.of(os.environ)
+        again = partial(self._start, _shape(folder, note.template, workspace, toolchain, shared), note)
         return BubblewrapBody(facts, folder, pipes, Processes(parts.outer, parts.init), again)
 
     def _make(self, template: Template) -> BubblewrapBody:
@@ -94,7 +95,8 @@ class Workshop:
             undo.callback(lambda: (parts.end(), remove(folder, parts)))
             note = note_for(template, PROVIDER, self._owner).changed(extra=parts.written())
             write_note(folder, note)
-            workspace = self._workspace(folder, template)
+            toolchain = self._toolchains.of(os.environ)
+            workspace = self._workspace(folder, template, toolchain)
             cgroup.make(parts.groups, template.limits)
             make_channel(folder / "channel", INSIDE)
             _put(folder / "channel" / _BOUND, bounded(template, parts.groups, driver_argv()).encode())
@@ -105,7 +107,7 @@ class Workshop:
             undo.callback(downloads.close)
             farewell = ExitStack()
             farewell.callback(downloads.close)
-            env = {**base_environment(self._toolchains.of(os.environ).path), **downloads.env}
+            env = {**base_environment(toolchain.path), **downloads.env}
             if template.network.mode == "restricted":
                 proxy = open_proxy(folder, template.network, partial(self._note_egress, name, template.run_id))
                 undo.callback(proxy.close)
@@ -115,7 +117,7 @@ class Workshop:
             caches = json.dumps([asdict(each) for each in downloads.shared])
             extra = {**note.extra, "env": json.dumps(env), "caches": caches}
             note = note.changed(record=record, workspace=describe(workspace), extra=extra)
-            again = partial(self._start, self._shape(folder, template, workspace, downloads.shared), note)
+            again = partial(self._start, _shape(folder, template, workspace, toolchain, downloads.shared), note)
             started = again()
             undo.callback(started.last_words)
             await_shell(pipes, started)
@@ -143,18 +145,7 @@ class Workshop:
             self._keeper.at(shape.folder.name, note.ends + _GRACE, partial(_strike, parts))
         return found
 
-    def _shape(self, folder: Path, template: Template, workspace: Workspace, caches: tuple[Shared, ...]) -> Shape:
-        return Shape(
-            template=template,
-            workspace=workspace,
-            toolchain=self._toolchains.of(os.environ),
-            folder=folder,
-            command=("/bin/sh", f"{INSIDE}/{_BOUND}"),
-            caches=caches,
-            root=os.geteuid() == 0,
-        )
-
-    def _workspace(self, folder: Path, template: Template) -> Workspace:
+    def _workspace(self, folder: Path, template: Template, toolchain: Toolchain) -> Workspace:
         checkout = Path(template.checkout).absolute() if template.checkout is not None else None
         if checkout is not None and not checkout.is_dir():
             raise SandboxError("workspace_failed", f"there is no checkout at {checkout}", hint="check out first")
@@ -162,8 +153,9 @@ class Workshop:
         workspace = prepare(
             folder, checkout, self._kind, pristine=template.pristine, disk_mb=disk, mounts=os.geteuid() == 0
         )
-        (folder / "merged").mkdir()
-        _fill_etc(folder / "etc", workspace, self._toolchains.of(os.environ), template)
+        if os.geteuid() != 0:
+            (folder / "merged").mkdir()
+            _fill_etc(folder / "etc", _etc(workspace, template), toolchain)
         _put(folder / "nothing", b"")
         return workspace
 
@@ -191,12 +183,32 @@ def bounded(template: Template, groups: cgroup.Groups, command: tuple[str, ...])
     return f"ulimit -c 0\nulimit -f 8388608\nulimit -n 4096 2>/dev/null\n{counted}. {shlex.quote(command[-1])}\n"
 
 
-def _fill_etc(etc: Path, workspace: Workspace, toolchain: Toolchain, template: Template) -> None:
-    """Who the task's user is, and a place for each mount; readable for that user whatever our umask is."""
+def _shape(
+    folder: Path, template: Template, workspace: Workspace, toolchain: Toolchain, caches: tuple[Shared, ...]
+) -> Shape:
+    return Shape(
+        template=template,
+        workspace=workspace,
+        toolchain=toolchain,
+        folder=folder,
+        command=("/bin/sh", f"{INSIDE}/{_BOUND}"),
+        etc=_etc(workspace, template),
+        caches=caches,
+        root=os.geteuid() == 0,
+    )
+
+
+def _etc(workspace: Workspace, template: Template) -> dict[str, bytes]:
+    """Who the task's user is."""
     files = identity(workspace, HOME)
     if template.network.mode == "bridge":
         with suppress(OSError):
             files["resolv.conf"] = Path("/etc/resolv.conf").read_bytes()
+    return files
+
+
+def _fill_etc(etc: Path, files: dict[str, bytes], toolchain: Toolchain) -> None:
+    """With a place for each mount; readable for the task's user whatever our umask is."""
     etc.mkdir()
     etc.chmod(0o755)
     for place, is_folder in etc_places(toolchain):
