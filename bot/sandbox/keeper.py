@@ -49,6 +49,7 @@ class Keeper:
         started: Future[subprocess.Popen[bytes]] = Future()
 
         def job(_: _Due) -> None:
+            process = None
             try:
                 with inside():
                     process = subprocess.Popen(
@@ -63,6 +64,9 @@ class Keeper:
                         umask=umask,
                     )
             except BaseException as error:  # noqa: BLE001 - raised in the thread that asked
+                if process is not None:  # it could not be left
+                    process.kill()
+                    process.wait()
                 started.set_exception(error)
             else:
                 started.set_result(process)
