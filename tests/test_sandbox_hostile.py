@@ -108,6 +108,52 @@ def test_no_room_for_a_command(tmp_path: Path) -> None:
     assert sorted(each.name for each in moved.iterdir()) == ["alive", "control"]
 
 
+_DRIVER = """
+driver() { for f in /proc/[0-9]*; do tr '\\0' ' ' <$f/cmdline 2>/dev/null | grep -q '^/bin/sh [/]run/sandpiper/driver' && echo ${f#/proc/}; done | sort -n | head -n 1; }
+"""  # noqa: E501
+_POSE = (
+    _DRIVER
+    + """
+cat >/tmp/posing <<'EOF'
+cd /run/sandpiper
+exec 9<>control 8<>alive
+trap : HUP INT QUIT TERM USR1 USR2
+while :; do
+    read -r word <&9 || continue
+    case $word in
+    k) kill -9 -1 ;;
+    p*) echo pong 1<>"${word#p}.status" ;;
+    *) (sh ./worker "$word" $$ 9>&- 8>&-; :) ;;
+    esac
+done
+EOF
+old=$(driver)
+setsid sh /tmp/posing </dev/null >/dev/null 2>&1 &
+sleep 0.2
+kill -9 $old
+exec sleep 60
+"""
+)
+_ATTACKS = {
+    "pose": _POSE,
+    "flood": "(while :; do echo xxxxxxxx; done >/run/sandpiper/control) & sleep 60",
+    "steal": "cat /run/sandpiper/control >/dev/null & cat /run/sandpiper/*.turn >/dev/null & sleep 60",
+}
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("attack", _ATTACKS.values(), ids=_ATTACKS.keys())
+def test_whoever_takes_the_drivers_place_goes_with_the_command(attack: str, sandbox: LivingSandbox) -> None:
+    """A time-out ends everything, also what answers as our own shell would; and the sandbox stays usable."""
+    assert shell(sandbox, attack, seconds=1).ending == "timed_out"
+    running = shell(
+        sandbox, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; echo; cat /tmp/posing >/dev/null 2>&1; echo fine"
+    )
+    assert running.stdout.endswith(b"\nfine\n")
+    assert b"sh /tmp/posing" not in running.stdout.replace(b"cat /tmp/posing", b"")
+    assert b"sleep 60 " not in running.stdout
+
+
 @pytest.mark.docker
 @pytest.mark.parametrize("where", ["argument", "variable"])
 def test_what_is_no_text_is_refused(where: str, sandbox: LivingSandbox) -> None:

@@ -21,6 +21,7 @@ from bot.sandbox.channel.command import Channel, ChannelDown, Command, Raw
 from bot.sandbox.collect.compare import collect
 from bot.sandbox.collect.unpack import collect_archive
 from bot.sandbox.counters import Counts, Meter
+from bot.sandbox.driver import Driver
 from bot.sandbox.files import Files, checked
 from bot.sandbox.folder import now
 from bot.sandbox.workspace.disk import ALL, written
@@ -63,6 +64,8 @@ class Facts:
     """The whole workspace as a tar stream while the sandbox is frozen, where this machine does not have it."""
     idle_pids: int = 1
     """Processes when no command runs."""
+    driver: Driver = field(default_factory=Driver)
+    """Who takes the commands, where the sandbox goes on without it."""
 
 
 class Body(Protocol):
@@ -320,7 +323,10 @@ def _cleared(facts: Facts) -> bool:
     with contextlib.suppress(ChannelDown):
         while time.monotonic() < until:
             facts.channel.end_commands()
-            if facts.channel.ping(max(0.1, until - time.monotonic())) and _is_idle(facts):
+            answers = facts.channel.ping(max(0.1, until - time.monotonic()))
+            if not facts.driver.same():
+                return False
+            if answers and _is_idle(facts):
                 return True
     return False
 

@@ -5,6 +5,7 @@ import logging
 import os
 import stat
 import subprocess
+from itertools import islice
 from pathlib import Path
 
 from bot.errors import SandboxError
@@ -63,10 +64,12 @@ def _erase_in(parent: int, name: str, device: int, left: list[int], depth: int) 
     try:
         if os.fstat(opened).st_dev != device:
             raise _TooLarge
-        for entry in os.listdir(opened):  # noqa: PTH208 - an open folder
-            left[0] -= 1
-            if left[0] < 0:
-                raise _TooLarge
+        with os.scandir(opened) as entries:  # of which there may be millions
+            names = [entry.name for entry in islice(entries, left[0] + 1)]
+        left[0] -= len(names)
+        if left[0] < 0:
+            raise _TooLarge
+        for entry in names:
             if stat.S_ISDIR(os.stat(entry, dir_fd=opened, follow_symlinks=False).st_mode):
                 _erase_in(opened, entry, device, left, depth - 1)
                 os.rmdir(entry, dir_fd=opened)

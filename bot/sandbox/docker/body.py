@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ _END_SECONDS = 30
 _HERE_SECONDS = 0.5
 _FREEZE_ATTEMPTS = 3
 """On a busy machine the kernel may take too long for the engine's patience."""
+_QUIET_SECONDS = 3.0
 _START_SECONDS = 30.0
 """In which a shell has to answer in a container that has just been started."""
 
@@ -79,14 +81,27 @@ class DockerBody:
             raise SandboxError("sandbox_lost", f"{name} takes no commands any more", hint="make a new one")
 
     def _another_driver(self, channel: Pipes) -> None:
-        """Raises ENGINE_ERRORS."""
-        channel.renew()
+        """Raises ENGINE_ERRORS, SandboxError.
+
+        The task may be what took the place of the old one, or what reads and floods its pipes: all of it ends first.
+        """
+        name = self.facts.name
         try:
-            start_driver(self.api, self.facts.name, self.user)
-        except APIError:  # no memory or no process is left for it, or the container ended: a fresh start gives both
-            self.api.restart(self.facts.name, timeout=0)
+            EngineChannel(self.api, name, self.user).end_commands()
+            self._await_quiet()
             channel.renew()
-            start_driver(self.api, self.facts.name, self.user)
+            start_driver(self.api, name, self.user)
+        except (APIError, SandboxError):  # no memory or process is left for it, or it ended: a fresh start gives both
+            self.api.restart(name, timeout=0)
+            channel.renew()
+            start_driver(self.api, name, self.user)
+        self.facts.driver.look()
+
+    def _await_quiet(self) -> None:
+        """What was killed holds its pipes until it is buried, and the new ones would be taken for closed with it."""
+        until = time.monotonic() + _QUIET_SECONDS
+        while (self.facts.meter.usage().pids or 0) >= self.facts.idle_pids and time.monotonic() < until:
+            time.sleep(0.002)
 
     def end(self) -> None:
         """See the Protocol. Where its control groups are ours to see, a signal is faster than the engine by far."""

@@ -18,6 +18,7 @@ from bot.errors import SandboxError
 from bot.sandbox.caches import trim
 from bot.sandbox.channel.command import Channel
 from bot.sandbox.channel.pipes import INSIDE, Pipes, make_channel
+from bot.sandbox.counters import Groups
 from bot.sandbox.docker.body import DockerBody, meter_of
 from bot.sandbox.docker.container import HOME, NOBODYS, Shape, base_environment
 from bot.sandbox.docker.downloads import Downloads, open_downloads
@@ -28,6 +29,7 @@ from bot.sandbox.docker.network import Attachment, attach, attach_far
 from bot.sandbox.docker.spare import SPARE, Spare, can_wait
 from bot.sandbox.docker.starting import Elsewhere, OverlayRefused, read_back, start, start_error, unavailable
 from bot.sandbox.docker.workshop import PROVIDER, Workshop
+from bot.sandbox.driver import Driver
 from bot.sandbox.folder import PREFIX, Note, describe, note_for, restore, write_note
 from bot.sandbox.living import Facts, LivingSandbox
 from bot.sandbox.workspace.disk import disk_watch, exhausted
@@ -174,16 +176,21 @@ def _facts(
     shop: Workshop, shape: Shape, channel: Channel, ends: float, env: Mapping[str, str], record: SandboxRecord
 ) -> Facts:
     workspace, template = shape.workspace, shape.template
+    meter, driver = meter_of(shop.api, shape.name, shape.user), Driver()
+    if not shape.driven and isinstance(meter, Groups):
+        driver = Driver(meter.folders["pids"])
+        driver.look()
     return Facts(
         name=shape.name,
         template=template,
         workspace=workspace,
         record=record,
         channel=channel,
-        meter=meter_of(shop.api, shape.name, shape.user),
+        meter=meter,
         ends=ends,
         env={**base_environment(shape.image), **gpu_environment(template.gpu), **env},
         idle_pids=1 if shape.driven else 3,
+        driver=driver,
         **_disk(shop, shape.name, template, workspace),
     )
 
