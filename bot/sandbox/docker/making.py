@@ -30,7 +30,7 @@ from bot.sandbox.docker.spare import SPARE, Spare, can_wait
 from bot.sandbox.docker.starting import Elsewhere, OverlayRefused, read_back, start, start_error, unavailable
 from bot.sandbox.docker.workshop import PROVIDER, Workshop
 from bot.sandbox.driver import Driver
-from bot.sandbox.folder import PREFIX, Note, describe, note_for, restore, write_note
+from bot.sandbox.folder import PREFIX, Note, describe, note_for, process_identity, restore, write_note
 from bot.sandbox.living import Facts, LivingSandbox
 from bot.sandbox.workspace.disk import disk_watch, exhausted
 from bot.sandbox.workspace.overlay import Workspace, identity, prepare
@@ -84,6 +84,9 @@ def found(shop: Workshop, folder: Path, note: Note) -> LivingSandbox:
         raise NotFound(f"{folder.name} has ended")
     workspace = restore(note.workspace)
     user = f"{workspace.uid}:{workspace.gid}"
+    meter = meter_of(shop.api, folder.name, user)
+    if note.extra.get("seen") == _place() and not (isinstance(meter, Groups) and meter.usage().pids):
+        raise NotFound(f"{folder.name} has ended, and the engine will know in a moment")
     channel = Pipes(folder / _CHANNEL) if "pipes" in note.extra else EngineChannel(shop.api, folder.name, user)
     facts = Facts(
         name=folder.name,
@@ -91,7 +94,7 @@ def found(shop: Workshop, folder: Path, note: Note) -> LivingSandbox:
         workspace=workspace,
         record=record,
         channel=channel,
-        meter=meter_of(shop.api, folder.name, user),
+        meter=meter,
         ends=note.ends,
         env=json.loads(note.extra["env"]),
         idle_pids=int(note.extra["idle"]),
@@ -253,5 +256,11 @@ def _whole(note: Note, facts: Facts, shape: Shape, attachment: Attachment) -> No
             "donors": " ".join(attachment.names),
             "shared": attachment.shared,
             **({"pipes": "yes"} if shape.channel else {}),
+            **({"seen": _place()} if isinstance(facts.meter, Groups) else {}),
         },
     )
+
+
+def _place() -> str:
+    """From where the same processes are seen by the same numbers: this start of the machine, this PID namespace."""
+    return ":".join((process_identity(os.getpid()) or "").split(":")[:2])
