@@ -8,6 +8,7 @@ import secrets
 import shutil
 import subprocess
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import docker
@@ -19,13 +20,13 @@ from bot.sandbox.collect.compare import collect
 from bot.sandbox.collect.findings import Cut, Findings
 from bot.sandbox.docker.container import LABEL_OWNER, LABEL_RUN
 from bot.sandbox.docker.provider import DockerProvider
-from bot.sandbox.folder import unfinished
+from bot.sandbox.folder import info_of, note_for, read_note, unfinished, write_note
 from bot.sandbox.living import LivingSandbox
 from bot.sandbox.workspace.disk import disk_watch
 from bot.sandbox.workspace.mounts import release
 from bot.sandbox.workspace.overlay import prepare
 from bot.testing.contracts_sandbox import LIMITS, refusal, shell, template
-from bot.types.sandbox import Cache, ExecRequest
+from bot.types.sandbox import Cache, ExecRequest, Template
 from bot.types.task import Limits
 from tests.sandbox_fixtures import api, checkout, provider, sandbox
 
@@ -84,6 +85,20 @@ def test_a_folder_that_was_only_made(tmp_path: Path) -> None:
     for folder in (made, theirs, half):
         os.utime(folder, (1, 1))
     assert sorted(unfinished(tmp_path)) == [half, made]
+
+
+def test_what_a_list_says_of_an_earlier_start_of_the_machine(tmp_path: Path) -> None:
+    """Times that count from another start are not mistaken for those of this one."""
+    note = note_for(Template(run_id="a" * 16), "docker", "", 0)
+    moment = datetime.now(UTC) - timedelta(days=2)
+    note = note.changed(boot="another", created=note.created + 1e6, ends=note.ends + 1e6, created_at=moment)
+    write_note(tmp_path, note)
+    again = read_note(tmp_path)
+    assert again is not None
+    told = info_of("x", again, "stopped")
+    assert told.orphan
+    assert told.created_at == moment
+    assert timedelta(minutes=19) < told.ends_at - moment < timedelta(minutes=21)
 
 
 def test_no_room_for_a_command(tmp_path: Path) -> None:

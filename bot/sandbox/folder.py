@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 from bot.sandbox.workspace.overlay import Workspace
 from bot.types.sandbox import SandboxInfo, SandboxRecord, SandboxState, Template
@@ -40,6 +40,8 @@ class Note(Value):
     """When its wall clock ends it, likewise."""
     boot: str
     """Which start of the machine those count from."""
+    created_at: AwareDatetime | None = None
+    """When, for people: after the machine was started anew nothing else tells."""
     template: Template | None = None
     """What it was made from."""
     record: SandboxRecord | None = None
@@ -65,6 +67,7 @@ def note_for(template: Template, provider: str, owner: str, grace: float = 0.0) 
         created=now(),
         ends=now() + seconds + grace,
         boot=boot_id(),
+        created_at=datetime.now(UTC),
         template=template,
     )
 
@@ -105,14 +108,17 @@ def notes(work: Path, provider: str) -> Iterator[tuple[Path, Note]]:
 def info_of(name: str, note: Note, state: SandboxState) -> SandboxInfo:
     """What `list` shows of it."""
     moment, clock = datetime.now(UTC), now()
+    created_at = moment - timedelta(seconds=clock - note.created)
+    if note.boot != boot_id() and note.created_at is not None:
+        created_at = note.created_at
     return SandboxInfo(
         id=name,
         provider=note.provider,
         state=state,
         run_id=note.run_id,
         image=note.template.image if note.template else "",
-        created_at=moment - timedelta(seconds=clock - note.created),
-        ends_at=moment + timedelta(seconds=note.ends - clock),
+        created_at=created_at,
+        ends_at=created_at + timedelta(seconds=note.ends - note.created),
         orphan=note.orphan,
     )
 
