@@ -55,7 +55,8 @@ class DockerProvider(_Ahead):
     """A SandboxProvider over the engine that DOCKER_HOST names, or the local one; asked when first needed.
 
     `cap` bounds how many sandboxes it says the machine bears, `images` is the operator's word on images. `on_egress` is
-    told, in the proxy's thread, what restricted sandboxes asked for: (sandbox's id, run, record).
+    told, in the proxy's thread, what restricted sandboxes asked for: (sandbox's id, run, record). `elsewhere` says that
+    the engine does not see this machine's files; otherwise that is found out when it refuses one.
     """
 
     def __init__(
@@ -65,8 +66,11 @@ class DockerProvider(_Ahead):
         cap: int | None = None,
         images: ImageRules | None = None,
         on_egress: OnEgress | None = None,
+        elsewhere: bool = False,
     ) -> None:
         self._workshop, self._cap = Workshop(work, images or ImageRules(), on_egress), cap
+        if elsewhere:
+            self._workshop.kind = "tar"
         weakref.finalize(self, self._workshop.close)  # also at the end of a process that forgot to close
 
     def create(self, template: Template) -> LivingSandbox:
