@@ -49,6 +49,13 @@ def kill(identity: str, seconds: float = 10.0, *, number: signal.Signals = signa
         os.close(file)
 
 
+def readable(file: int, seconds: float) -> bool:
+    """Whether something can be read in that time. Not select(2), which knows no file beyond the 1,024th."""
+    poll = select.poll()
+    poll.register(file, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
 def kill_group(folder: Path, seconds: float) -> bool:
     """Kill all that a control group of ours holds; True when it is empty, False when that can't be had in time."""
     until = time.monotonic() + seconds

@@ -5,7 +5,6 @@ The forwarder is in the sandbox's network namespace and in nothing else of it: t
 
 from __future__ import annotations
 
-import select
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from bot.sandbox.egress.inside import PORT
 from bot.sandbox.egress.proxy import EgressProxy
 from bot.sandbox.folder import process_identity
 from bot.sandbox.keeper import Keeper
-from bot.sandbox.processes import kill, pid_of
+from bot.sandbox.processes import kill, pid_of, readable
 from bot.types.network import EgressRecord, Network
 
 _SECONDS = 15.0
@@ -48,7 +47,7 @@ def start_forwarder(keeper: Keeper, found: Processes, folder: Path) -> tuple[str
     started = keeper.start(words, stdout=subprocess.PIPE, cwd=str(path.parent))
     if started.stdout is None or started.stderr is None:
         raise ValueError("without pipes it can't tell when it listens")
-    ready = select.select([started.stdout], [], [], _SECONDS)[0] and started.stdout.readline() == b"ready\n"
+    ready = readable(started.stdout.fileno(), _SECONDS) and started.stdout.readline() == b"ready\n"
     identity = process_identity(started.pid) or ""
     if not ready:
         kill(identity)

@@ -6,7 +6,6 @@ import contextlib
 import os
 import platform
 import re
-import select
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from bot.sandbox.bubblewrap.stage import PROGRAMS, OverlayRefused, programs_of, 
 from bot.sandbox.bubblewrap.tree import Shape
 from bot.sandbox.folder import process_identity
 from bot.sandbox.keeper import Keeper
+from bot.sandbox.processes import readable
 
 _SECONDS = 30.0
 """In which bubblewrap has to be through."""
@@ -135,7 +135,7 @@ def _await(started: subprocess.Popen[bytes], reading: int) -> Processes:
     identity = process_identity(started.pid) or ""
     said, until = b"", time.monotonic() + _SECONDS
     while not said.rstrip().endswith(b"}") and (left := until - time.monotonic()) > 0:
-        if select.select([reading], [], [], left)[0]:
+        if readable(reading, left):
             data = os.read(reading, 4096)
             said += data
             if not data:
