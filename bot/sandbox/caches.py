@@ -20,7 +20,7 @@ from typing import Literal, Self
 
 from bot.errors import SandboxError
 from bot.sandbox.checkoutfile import open_inside
-from bot.types.sandbox import Cache
+from bot.types.sandbox import Cache, Template
 
 HOME = "/home/bot"
 _LOCK_BYTES = 64_000_000
@@ -176,6 +176,40 @@ class OpenCache:
         """Let others write and clear it. Once."""
         for lock in self._locks:
             os.close(lock)
+
+
+@dataclass(frozen=True)
+class OpenCaches:
+    """All caches of one sandbox, until they are closed."""
+
+    each: tuple[OpenCache, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    """For every command."""
+
+    @property
+    def written(self) -> bool:
+        """Whether the sandbox could add to one of them."""
+        return any(each.mode == "write" for each in self.each)
+
+    def close(self) -> None:
+        """When the sandbox is gone."""
+        for each in self.each:
+            each.close()
+
+
+def open_caches(root: Path, template: Template, *, uid: int, gid: int) -> OpenCaches:
+    """Those that a template names and those of what its checkout locks. Raises SandboxError: then none is open."""
+    caches = template.caches
+    if template.cache_scope and template.checkout:
+        caches += caches_of(Path(template.checkout), trusted=template.trusted, scope=template.cache_scope)
+    with contextlib.ExitStack() as undo:
+        opened = []
+        for cache in caches:
+            opened.append(OpenCache.open(root, cache, uid=uid, gid=gid))
+            undo.callback(opened[-1].close)
+        undo.pop_all()
+    env = cache_env(caches, offline=template.network.mode in ("none", "isolated"))
+    return OpenCaches(tuple(opened), env)
 
 
 def _use(folder: Path) -> int:

@@ -18,7 +18,7 @@ from bot.protocols import Sandbox, SandboxProvider
 from bot.sandbox.bubblewrap.provider import BubblewrapProvider
 from bot.sandbox.docker.images import ImageRules
 from bot.sandbox.docker.provider import DockerProvider
-from bot.sandbox.docker.workshop import OnEgress
+from bot.sandbox.egress.inside import OnEgress
 from bot.sandbox.pool import Poolable
 from bot.sandbox.stock import Spare
 from bot.types.sandbox import SandboxInfo, Template

@@ -9,8 +9,9 @@ from bot.errors import SandboxError
 from bot.sandbox import processes
 from bot.sandbox.bubblewrap import cgroup
 from bot.sandbox.bubblewrap.body import Parts, parts_of, remove
-from bot.sandbox.bubblewrap.workshop import PROVIDER, OnEgress, Workshop
+from bot.sandbox.bubblewrap.workshop import PROVIDER, Workshop
 from bot.sandbox.capacity import capacity
+from bot.sandbox.egress.inside import OnEgress
 from bot.sandbox.folder import info_of, notes
 from bot.sandbox.keeper import PATH
 from bot.sandbox.living import LivingSandbox

@@ -19,14 +19,15 @@ from bot.sandbox import processes
 from bot.sandbox.bubblewrap import cgroup
 from bot.sandbox.bubblewrap.arguments import base_environment
 from bot.sandbox.bubblewrap.body import BubblewrapBody, Parts, await_shell, parts_of, remove
-from bot.sandbox.bubblewrap.downloads import open_downloads
+from bot.sandbox.bubblewrap.downloads import shared_caches
 from bot.sandbox.bubblewrap.egress import open_proxy, start_forwarder
 from bot.sandbox.bubblewrap.launch import GroupRefused, Processes, launch
 from bot.sandbox.bubblewrap.stage import OverlayRefused
 from bot.sandbox.bubblewrap.tree import HOME, Shape, Shared, etc_places
+from bot.sandbox.caches import open_caches
 from bot.sandbox.channel.pipes import INSIDE, Pipes, driver_argv, make_channel
 from bot.sandbox.counters import Groups as Meter
-from bot.sandbox.egress.inside import PROXY_ENVIRONMENT
+from bot.sandbox.egress.inside import PROXY_ENVIRONMENT, OnEgress
 from bot.sandbox.folder import PREFIX, Note, describe, note_for, now, process_identity, restore, write_note
 from bot.sandbox.keeper import Keeper
 from bot.sandbox.living import Facts
@@ -38,7 +39,6 @@ from bot.types.sandbox import SandboxRecord, Template
 
 _LOG = logging.getLogger(__name__)
 PROVIDER = "bubblewrap"
-OnEgress = Callable[[str, str, EgressRecord], None]
 _BOUND = "bounded"
 """File of the channel with what comes first of all."""
 _GRACE = 5
@@ -103,21 +103,22 @@ class Workshop:
             pipes = Pipes(folder / "channel")
             undo.callback(pipes.close)
             pipes.reserve()
-            downloads = open_downloads(self.work.parent / "caches", template, workspace)
-            undo.callback(downloads.close)
+            caches = open_caches(self.work.parent / "caches", template, uid=workspace.uid, gid=workspace.gid)
+            undo.callback(caches.close)
+            shared = shared_caches(caches, workspace)
             farewell = ExitStack()
-            farewell.callback(downloads.close)
-            env = {**base_environment(toolchain.path), **downloads.env}
+            farewell.callback(caches.close)
+            env = {**base_environment(toolchain.path), **caches.env}
             if template.network.mode == "restricted":
                 proxy = open_proxy(folder, template.network, partial(self._note_egress, name, template.run_id))
                 undo.callback(proxy.close)
                 farewell.callback(proxy.close)
                 env |= PROXY_ENVIRONMENT
             record = _record(template, workspace, parts)
-            caches = json.dumps([asdict(each) for each in downloads.shared])
-            extra = {**note.extra, "env": json.dumps(env), "caches": caches}
+            noted = json.dumps([asdict(each) for each in shared])
+            extra = {**note.extra, "env": json.dumps(env), "caches": noted}
             note = note.changed(record=record, workspace=describe(workspace), extra=extra)
-            again = partial(self._start, _shape(folder, template, workspace, toolchain, downloads.shared), note)
+            again = partial(self._start, _shape(folder, template, workspace, toolchain, shared), note)
             started = again()
             undo.callback(started.last_words)
             await_shell(pipes, started)

@@ -28,6 +28,7 @@ from docker.utils.build import exclude_paths
 from bot.errors import SandboxError
 from bot.sandbox.checkoutfile import open_inside, read_inside
 from bot.sandbox.docker.dockerfile import base_images
+from bot.sandbox.docker.engine import has_image
 from bot.sandbox.docker.pull import OnProgress, stream
 
 _LOG = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ def build(
     with closing(_context(checkout, recipe, data)) as context:
         tag = _digest(context, recipe, building)
         name = f"{REPOSITORY}:{tag}"
-        if not _is_there(api, name):
+        if not has_image(api, name):
             for base in bases:
                 have(base)
             _build(api, name, context, recipe, building, on_progress or _LOG.info)
@@ -123,14 +124,6 @@ def prune(
                     api.remove_image(name)
                     gone.append(name)
     return tuple(gone)
-
-
-def _is_there(api: docker.APIClient, name: str) -> bool:
-    try:
-        api.inspect_image(name)  # type: ignore[no-untyped-call]
-    except ImageNotFound:
-        return False
-    return True
 
 
 def _context(checkout: Path, recipe: Recipe, dockerfile: bytes) -> IO[bytes]:
@@ -238,7 +231,7 @@ def _build(
                 log.add(str(message.get("error") or message.get("stream") or ""))
                 if "error" in message:
                     raise _failed(recipe, log.tail)
-        if not _is_there(api, name):
+        if not has_image(api, name):
             raise _failed(recipe, [*log.tail, "the engine's answer broke off"])
     except BaseException as error:  # also an interrupt must leave nothing behind
         _forget(api, log.made)

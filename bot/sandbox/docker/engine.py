@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import docker
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, ImageNotFound
 
 from bot.errors import SandboxError
 from bot.protocols import Stream
@@ -53,6 +53,15 @@ class Demultiplexer:
             if self._stream is not None:
                 parts.append((self._stream, piece))
         return parts
+
+
+def has_image(api: docker.APIClient, name: str) -> bool:
+    """Whether the engine has an image of that name. Raises ENGINE_ERRORS."""
+    try:
+        api.inspect_image(name)  # type: ignore[no-untyped-call]
+    except ImageNotFound:
+        return False
+    return True
 
 
 class EngineChannel:

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import docker
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError
 
 from bot.errors import SandboxError
 from bot.sandbox.docker.container import Image
+from bot.sandbox.docker.engine import has_image
 from bot.sandbox.toolchain import LINKS, Toolchains
 
 REPOSITORY = "sandpiper-host"
@@ -53,7 +54,7 @@ class HostImages:
             archive = _archive(links)
             known = (links, archive, f"{self._repository}:{hashlib.sha256(archive).hexdigest()[:12]}")
             self._known = known
-        if not _is_there(api, known[2]):
+        if not has_image(api, known[2]):
             _import(api, known[2], known[1], self._work)
         return known[2]
 
@@ -62,28 +63,20 @@ def _import(api: docker.APIClient, name: str, archive: bytes, work: Path | None)
     repository, tag = name.split(":")
     for _ in range(_TRIES):
         with _locked(work):  # of this machine's processes that share a folder, one imports
-            if not _is_there(api, name):
+            if not has_image(api, name):
                 # Bytes that stay the same still become another image each time, as the engine notes when.
                 with contextlib.suppress(APIError):  # tried again: another process may have taken it for a leftover
                     api.import_image_from_data(
                         archive, repository=repository, tag=tag, changes=[f"LABEL {LABEL}={name}"]
                     )
             _remove_nameless(api, name)
-            if _is_there(api, name):
+            if has_image(api, name):
                 return
     raise SandboxError(
         "image_not_found",
         f"the engine has no image {name} though it was imported just now",
         hint="see the engine's log, and whether its disk is full",
     )
-
-
-def _is_there(api: docker.APIClient, name: str) -> bool:
-    try:
-        api.inspect_image(name)  # type: ignore[no-untyped-call]
-    except ImageNotFound:
-        return False
-    return True
 
 
 def _remove_nameless(api: docker.APIClient, name: str) -> None:

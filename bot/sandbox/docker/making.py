@@ -15,20 +15,20 @@ from typing import Any
 from docker.errors import NotFound
 
 from bot.errors import SandboxError
-from bot.sandbox.caches import trim
+from bot.sandbox.caches import OpenCaches, open_caches, trim
 from bot.sandbox.channel.command import Channel
 from bot.sandbox.channel.pipes import INSIDE, Pipes, make_channel
 from bot.sandbox.counters import Groups
 from bot.sandbox.docker.body import DockerBody, meter_of
 from bot.sandbox.docker.container import HOME, NOBODYS, Shape, base_environment
-from bot.sandbox.docker.downloads import Downloads, open_downloads
+from bot.sandbox.docker.downloads import cache_mounts
 from bot.sandbox.docker.engine import ENGINE_ERRORS, EngineChannel
 from bot.sandbox.docker.hardware import check_runtime, gpu_environment
 from bot.sandbox.docker.images import HOST, Resolved, resolve
 from bot.sandbox.docker.network import Attachment, attach, attach_far
 from bot.sandbox.docker.spare import SPARE, Spare, can_wait
 from bot.sandbox.docker.starting import Elsewhere, OverlayRefused, read_back, start, start_error, unavailable
-from bot.sandbox.docker.workshop import PROVIDER, Workshop
+from bot.sandbox.docker.workshop import CHANNEL, PROVIDER, Workshop
 from bot.sandbox.driver import Driver
 from bot.sandbox.folder import PREFIX, Note, describe, note_for, process_identity, restore, write_note
 from bot.sandbox.living import Facts, LivingSandbox
@@ -37,8 +37,6 @@ from bot.sandbox.workspace.overlay import Workspace, identity, prepare
 from bot.types.sandbox import ExecRequest, SandboxRecord, Template
 
 _LOG = logging.getLogger(__name__)
-_CHANNEL = "channel"
-"""Name of the folder with the named pipes."""
 
 
 def make(shop: Workshop, template: Template) -> LivingSandbox:
@@ -87,7 +85,7 @@ def found(shop: Workshop, folder: Path, note: Note) -> LivingSandbox:
     meter = meter_of(shop.api, folder.name, user)
     if note.extra.get("seen") == _place() and not (isinstance(meter, Groups) and meter.usage().pids):
         raise NotFound(f"{folder.name} has ended, and the engine will know in a moment")
-    channel = Pipes(folder / _CHANNEL) if "pipes" in note.extra else EngineChannel(shop.api, folder.name, user)
+    channel = Pipes(folder / CHANNEL) if "pipes" in note.extra else EngineChannel(shop.api, folder.name, user)
     facts = Facts(
         name=folder.name,
         template=template,
@@ -135,10 +133,10 @@ def _make(shop: Workshop, template: Template, resolved: Resolved, provider: str)
             waits = provider == SPARE
             attachment = attach_far(template) if far else attach(shop.engine, shop.donors, template, noted, waits=waits)
             undo.callback(attachment.undo, shop.engine)
-            downloads = Downloads()
+            caches = OpenCaches()
             if not far:
-                downloads = open_downloads(shop.api, shop.caches, name, note.owner, template, workspace)
-            undo.callback(downloads.close)
+                caches = open_caches(shop.caches, template, uid=workspace.uid, gid=workspace.gid)
+            undo.callback(caches.close)
             shape = Shape(
                 name=name,
                 template=template,
@@ -147,12 +145,12 @@ def _make(shop: Workshop, template: Template, resolved: Resolved, provider: str)
                 owner=note.owner,
                 engine_cpus=int(shop.info["NCPU"]),  # it refuses to promise more than it has
                 namespaces=attachment.namespaces,
-                channel=str(folder / _CHANNEL) if pipes else "",
-                downloads=downloads.mounts,
+                channel=str(folder / CHANNEL) if pipes else "",
+                downloads=cache_mounts(shop.api, caches, name, note.owner, template, workspace),
             )
             if not waits:
                 attachment.start_clock(shape.seconds)
-            extra = {**downloads.env, **resolved.env, **attachment.env}
+            extra = {**caches.env, **resolved.env, **attachment.env}
             record = _record(shape, resolved, attachment)
             facts = _facts(shop, shape, start(shop.api, shape, pipes), note.ends, extra, record)
         except ENGINE_ERRORS as error:
@@ -160,16 +158,16 @@ def _make(shop: Workshop, template: Template, resolved: Resolved, provider: str)
         note = _whole(note, facts, shape, attachment)
         write_note(folder, note)
         undo.pop_all()
-    remove = _removal(shop, folder, attachment, downloads)
+    remove = _removal(shop, folder, attachment, caches)
     return Spare(folder, note, DockerBody(shop.api, facts, shape.user, shape.driven, remove), attachment)
 
 
-def _removal(shop: Workshop, folder: Path, attachment: Attachment, downloads: Downloads) -> Callable[[], None]:
+def _removal(shop: Workshop, folder: Path, attachment: Attachment, caches: OpenCaches) -> Callable[[], None]:
     """What disposes of it, the last one first: the way out, then the sandbox, then what others may have again."""
     leave = ExitStack()
-    if downloads.written:
+    if caches.written:
         leave.callback(shop.later, partial(trim, shop.caches))
-    leave.callback(downloads.close)
+    leave.callback(caches.close)
     leave.callback(shop.dispose, folder, attachment.names, attachment.shared)
     leave.callback(attachment.close_proxy)
     return leave.close
@@ -226,8 +224,8 @@ def _workspace(shop: Workshop, folder: Path, template: Template) -> Workspace:
 
 def _pipes(folder: Path) -> Pipes:
     """Not for a runtime that does not share the kernel (gVisor's), nor for an engine elsewhere: they have no pipes."""
-    make_channel(folder / _CHANNEL, INSIDE)
-    pipes = Pipes(folder / _CHANNEL)
+    make_channel(folder / CHANNEL, INSIDE)
+    pipes = Pipes(folder / CHANNEL)
     pipes.reserve()
     return pipes
 

@@ -19,19 +19,12 @@ from bot.sandbox.docker import leftovers
 from bot.sandbox.docker.container import Namespaces
 from bot.sandbox.docker.donors import Donor, Donors, Engine, make_donor
 from bot.sandbox.egress import forwarder
+from bot.sandbox.egress.inside import PORT, PROXY_ENVIRONMENT
 from bot.sandbox.egress.proxy import EgressProxy
 from bot.sandbox.folder import PREFIX, notes
 from bot.types.network import EgressRecord
 from bot.types.sandbox import Template
 
-PORT = 3128
-"""Where a restricted sandbox finds the forwarder, on its own loopback."""
-_PROXY = f"http://127.0.0.1:{PORT}"
-PROXY_ENVIRONMENT: Mapping[str, str] = {
-    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), _PROXY),
-    **dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1,::1"),
-}
-"""How programs are told of it."""
 _EGRESS = "/run/egress"
 _LISTEN_SECONDS = 15.0
 

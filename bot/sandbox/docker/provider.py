@@ -16,7 +16,8 @@ from bot.sandbox.docker.making import found, make, make_spare
 from bot.sandbox.docker.recycling import image_of, recycle
 from bot.sandbox.docker.spare import Spare
 from bot.sandbox.docker.starting import unavailable
-from bot.sandbox.docker.workshop import PROVIDER, OnEgress, Workshop
+from bot.sandbox.docker.workshop import PROVIDER, Workshop
+from bot.sandbox.egress.inside import OnEgress
 from bot.sandbox.folder import info_of, notes
 from bot.sandbox.living import LivingSandbox
 from bot.types.sandbox import SandboxInfo, SandboxState, Template

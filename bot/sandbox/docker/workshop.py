@@ -22,13 +22,13 @@ from bot.sandbox.docker.hostimage import HostImages
 from bot.sandbox.docker.images import ImageRules
 from bot.sandbox.docker.network import detach
 from bot.sandbox.docker.starting import unavailable
+from bot.sandbox.egress.inside import OnEgress
 from bot.sandbox.folder import process_identity
 from bot.sandbox.workspace.overlay import Kind
 from bot.types.network import EgressRecord
 
 _LOG = logging.getLogger(__name__)
 PROVIDER = "docker"
-OnEgress = Callable[[str, str, EgressRecord], None]
 CHANNEL = "channel"
 """Name of the folder with the named pipes."""
 _ENGINE_SECONDS = 60

@@ -1,8 +1,12 @@
 """A restricted sandbox -> where its programs find the way out, whichever provider made it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from bot.types.network import EgressRecord
+
+OnEgress = Callable[[str, str, EgressRecord], None]
+"""Told, in the proxy's thread, what a sandbox asked for: (its id, run, record)."""
 PORT = 3128
 """Of the forwarder, on the sandbox's own loopback."""
 _PROXY = f"http://127.0.0.1:{PORT}"
