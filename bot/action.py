@@ -25,8 +25,9 @@ from bot.deps import Deps
 from bot.errors import Cancelled, EventError, ProviderError, SandboxError, SandpiperError
 from bot.forge.events import load_payload, parse_event
 from bot.forge.render import proposals, step_summary
-from bot.pipeline import exit_code, finalise, handle, propose
+from bot.pipeline import exit_code, handle, propose
 from bot.protocols import Cancelled as IsCancelled
+from bot.publishing import finalise
 from bot.redaction import redact, secrets_of
 from bot.settings import Settings, load_settings
 from bot.stop import stoppable

@@ -10,17 +10,34 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import quote
 
 from pydantic import Field, StringConstraints, ValidationError
 
+from bot.types.output import Receipt
 from bot.types.value import Conclusion, RunId, Status, Trust, Value
 
 LEADING_LINES = 4
 """Only so many lines at the top may be ours; a quotation of an old comment further down is not read."""
 
 _STATE = re.compile(r"<!-- sandpiper:state=([A-Za-z0-9_-]{1,20000}) -->")
+
+
+class Made(Value):
+    """What a run published beside its comment, so that `undo` can take it back."""
+
+    branch: str = ""
+    """The branch that was written."""
+    sha: str = ""
+    """The commit made on it."""
+    pull: int = 0
+    """The pull request opened."""
+    labels: tuple[str, ...] = ()
+    """Labels that it put on and that were not there before."""
+    undone: bool = False
+    """Whether it was taken back."""
 
 
 class Mark(Value):
@@ -42,6 +59,21 @@ class Mark(Value):
     """How far that account's request was trusted."""
     instructions: Annotated[str, StringConstraints(max_length=2000)] = ""
     """What was asked for in free text, so that `retry` can ask for the same."""
+    made: Made = Made()
+    """What it published."""
+
+
+def made_of(receipts: Sequence[Receipt]) -> Made:
+    """What receipts say about branch, pull request and labels."""
+    last = {receipt.kind: receipt for receipt in receipts}
+    commit, pull = last.get("commit"), last.get("pull")
+    put_on = (receipt.name.split("\n") for receipt in receipts if receipt.kind == "labels" and receipt.name)
+    return Made(
+        branch=commit.name if commit else "",
+        sha=commit.sha if commit else "",
+        pull=pull.id if pull else 0,
+        labels=tuple(name for names in put_on for name in names),
+    )
 
 
 def marker(kind: str, value: str) -> str:

@@ -12,24 +12,23 @@ from datetime import UTC, datetime, timedelta
 
 from bot.deps import Deps, tell
 from bot.errors import Cancelled as CancelledError
-from bot.errors import ForgeError, SandboxExpired, SandpiperError
+from bot.errors import SandboxExpired, SandpiperError
 from bot.execution import execute
-from bot.forge.render import announce, proposals, refusal, status_note
+from bot.forge.render import refusal
 from bot.marks import Mark, has_marker, read_mark, run_marker
-from bot.redaction import redact, redact_data
+from bot.publishing import complete, finalise, publish, put, say_started
+from bot.redaction import redact
 from bot.triage.decide import decide
 from bot.types.decision import Answer, Decision, Go, Refuse
 from bot.types.event import Event
-from bot.types.output import Commit, Note, Output
-from bot.types.result import Failure, RunResult
+from bot.types.output import Output
+from bot.types.result import Failure
 from bot.types.run import Run, run_id_of
 from bot.types.task import RunSpec
-from bot.types.value import PERMISSIONS, Conclusion
+from bot.types.value import Conclusion
 
 EXIT_CODES = {"task": 1, "caller": 2, "provider": 3, "person": 130}
 """By whose doing a run failed -> the process's exit code."""
-OPTIONAL = frozenset({"checks_need_app"})
-"""Refusals of the forge that cost an output and not the run: only Apps and jobs may write check runs."""
 
 
 def handle(event: Event, deps: Deps) -> Run:
@@ -49,7 +48,7 @@ def _story(run: Run, deps: Deps) -> Run:
     if finished := _finished_elsewhere(run, decision.spec, deps):
         return finished
     if run.result is None or not run.intents:  # a result that another job made was not announced yet
-        run = _announced(run, decision.spec, deps)
+        run = say_started(run, decision.spec, deps)
     return publish(_executed(run, decision.spec, deps), deps)
 
 
@@ -62,39 +61,6 @@ def propose(event: Event, deps: Deps) -> Run:
 def _proposal(run: Run, deps: Deps) -> Run:
     run, decision = _decided(run, deps)
     return _executed(run, decision.spec, deps) if isinstance(decision, Go) else run
-
-
-def publish(run: Run, deps: Deps) -> Run:
-    """Write to the forge what the result deserves, each output once; the status comment comes last and is true."""
-    if not isinstance(run.decision, Go):
-        return _answered(run, run.decision, deps) if run.decision else run
-    if run.result is None:
-        raise SandpiperError("no_result", f"run {run.run_id} has no result to publish", hint="propose it first")
-    spec, result = run.decision.spec, _held_back(run.decision.spec, run.result, deps)
-    tell(deps, "publish", f"publishing as {deps.reader.viewer().login}")
-    for output in proposals(spec, result, settings=deps.settings):
-        try:
-            run = _put(run, output, deps)
-        except ForgeError as error:
-            if error.code not in OPTIONAL:
-                raise
-            tell(deps, "publish", f"{output.kind}: left out: {error.message}")
-    if note := _last_word(run, spec, result, result.conclusion, result.failure, deps):
-        run = _put(run, note, deps)
-    return _complete(run, result.conclusion, result.failure, deps)
-
-
-def finalise(run: Run, deps: Deps, failure: Failure, conclusion: Conclusion = "failure") -> Run:
-    """End a run that can't go on, in the store and in its status comment, whatever state it is in."""
-    if run.status == "completed":
-        return run
-    run = _complete(run, conclusion, failure, deps)
-    if isinstance(run.decision, Go) and run.intents:
-        note = _last_word(run, run.decision.spec, run.result, conclusion, failure, deps)
-        if note is not None:
-            with contextlib.suppress(ForgeError):
-                run = _put(run, note, deps)
-    return run
 
 
 def exit_code(run: Run) -> int:
@@ -148,10 +114,10 @@ def _answered(run: Run, decision: Decision, deps: Deps) -> Run:
         outputs = refusal(run.event, decision, day=datetime.now(UTC).date().isoformat())
         failure = Failure(code=decision.code, message=decision.reason, blame="caller")
     for output in outputs:
-        run = _put(run, output, deps)
+        run = put(run, output, deps)
     if isinstance(decision, Refuse) and decision.defect:
-        return _complete(run, "failure", failure, deps)
-    return _complete(run, "success" if isinstance(decision, Answer) else "skipped", failure, deps)
+        return complete(run, "failure", failure, deps)
+    return complete(run, "success" if isinstance(decision, Answer) else "skipped", failure, deps)
 
 
 def _finished_elsewhere(run: Run, spec: RunSpec, deps: Deps) -> Run | None:
@@ -173,73 +139,13 @@ def _taken(run: Run, spec: RunSpec, mark: Mark, touched_at: str, deps: Deps) -> 
     if not served and not (under_way and touched_at and datetime.fromisoformat(touched_at) > recently):
         return None
     tell(deps, "done", f"run {run.run_id} is {mark.status} already: nothing to do")
-    return _complete(run, "skipped", None, deps)
-
-
-def _announced(run: Run, spec: RunSpec, deps: Deps) -> Run:
-    tell(deps, "announce", f"run {run.run_id}: task {spec.task.name} for {spec.requester.login}")
-    for output in announce(run.event, spec, settings=deps.settings):
-        run = _put(run, output, deps)
-    return run
+    return complete(run, "skipped", None, deps)
 
 
 def _executed(run: Run, spec: RunSpec, deps: Deps) -> Run:
     if run.result is not None:
         return run
     return deps.store.save(run.changed(result=execute(run, spec, deps)))
-
-
-# --- publish ----------------------------------------------------------------------------------------------------
-
-
-def _held_back(spec: RunSpec, result: RunResult, deps: Deps) -> RunResult:
-    """The result, held where the world moved since the gate: permission withdrawn, subject gone or locked."""
-    reasons: list[str] = []
-    if spec.trust == "writer" and result.changes.files:
-        level = deps.reader.permission(spec.requester)
-        if PERMISSIONS.index(level) < PERMISSIONS.index(spec.task.permission):
-            reasons.append(f"{spec.requester.login} no longer has the permission {spec.task.permission!r}")
-    if not reasons:
-        return result
-    return result.changed(held=(*result.held, *reasons), conclusion="action_required")
-
-
-def _put(run: Run, output: Output, deps: Deps) -> Run:
-    """Publish one output: journal the intent, write, keep the receipt. One that has a receipt is left alone."""
-    if any(receipt.key == output.key for receipt in run.receipts):
-        return run
-    doubt = output.key in run.intents
-    if not doubt:
-        run = deps.store.save(run.changed(intents=(*run.intents, output.key)))
-    if not isinstance(output, Commit):  # whose paths must stay what they are; a secret among them was held
-        output = type(output).model_validate(redact_data(output.model_dump(), deps.secrets))
-    receipt = deps.writer.apply(output, blobs=deps.store.folder(run.run_id) / "blobs", doubt=doubt)
-    if receipt.url:
-        tell(deps, "publish", f"{output.kind}: {receipt.url}")
-    return deps.store.save(run.changed(receipts=(*run.receipts, receipt)))
-
-
-def _last_word(
-    run: Run, spec: RunSpec, result: RunResult | None, conclusion: Conclusion, failure: Failure | None, deps: Deps
-) -> Note | None:
-    """The status comment in its last form."""
-    return status_note(
-        spec,
-        result,
-        run.receipts,
-        status="completed",
-        conclusion=conclusion,
-        failure=failure,
-        settings=deps.settings,
-        artifacts_url=deps.artifacts_url,
-        attempt=run.event.attempt,
-    )
-
-
-def _complete(run: Run, conclusion: Conclusion, failure: Failure | None, deps: Deps) -> Run:
-    run = deps.store.save(run.changed(status="completed", conclusion=conclusion, failure=failure))
-    tell(deps, "done", f"run {run.run_id}: {conclusion}" + (f" ({failure.code})" if failure else ""))
-    return run
 
 
 # --- endings ----------------------------------------------------------------------------------------------------
@@ -270,7 +176,7 @@ def _end(run_id: str, deps: Deps, failure: Failure, conclusion: Conclusion, spea
     clean = failure.changed(message=redact(failure.message, deps.secrets))
     if speak:
         return finalise(run, deps, clean, conclusion)
-    return run if run.status == "completed" else _complete(run, conclusion, clean, deps)
+    return run if run.status == "completed" else complete(run, conclusion, clean, deps)
 
 
 def _reload(run_id: str, deps: Deps) -> Run:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from bot.types.event import Actor, Comment, Event, Revision, Subject
 from bot.types.model import Completion, Message, ToolSpec
 from bot.types.output import Output, Receipt
-from bot.types.result import Outcome
+from bot.types.result import CheckFailure, Outcome
 from bot.types.run import Progress, Run
 from bot.types.sandbox import Changes, ExecRequest, ExecResult, SandboxInfo, SandboxRecord, SandboxStats, Template
 from bot.types.task import Limits, RunSpec
@@ -149,7 +149,17 @@ class LLM(Protocol):
         """Tokens of a conversation, a little too high rather than too low."""
 
 
-class ForgeReader(Protocol):
+class ForgeReviews(Protocol):
+    """What was said about commits of one repository on the forge."""
+
+    def diff(self, number: int) -> str:
+        """A pull request's unified diff."""
+
+    def failures(self, sha: str) -> tuple[CheckFailure, ...]:
+        """The check runs that failed on a commit, our own left out."""
+
+
+class ForgeReader(ForgeReviews, Protocol):
     """One repository on the forge, read-only: with this in its hands code can't write."""
 
     def viewer(self) -> Actor:
@@ -169,9 +179,6 @@ class ForgeReader(Protocol):
 
     def revision(self, ref: str) -> Revision | None:
         """The commit that a branch (or a SHA) stands for, None if there is none."""
-
-    def diff(self, number: int) -> str:
-        """A pull request's unified diff."""
 
 
 class ForgeWriter(Protocol):

@@ -36,7 +36,8 @@ ALLOWED: dict[str, set[str]] = {
     "stop": SEAMS,
     "deps": SEAMS,
     "execution": SEAMS | {"deps", "stop", "forge", "store"},
-    "pipeline": SEAMS | {"deps", "execution", "triage", "forge", "store"},
+    "publishing": SEAMS | {"deps", "forge", "triage"},
+    "pipeline": SEAMS | {"deps", "execution", "publishing", "triage", "forge", "store"},
     "sandboxes": SEAMS | {"plugins", "sandbox", "telemetry"},
     "wiring": SEAMS | {"deps", "plugins", "forge", "llm", "sandboxes", "store", "telemetry"},
 }

@@ -25,6 +25,7 @@ def check(desk: Desk, annotations: int) -> Check:
     marks = tuple(Annotation(path="a.py", line=at + 1, message=f"mark {at}") for at in range(annotations))
     return Check(
         key="check:0123",
+        external="check:0123",
         name="Sandpiper",
         sha=desk.head,
         conclusion="failure",

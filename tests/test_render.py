@@ -7,12 +7,12 @@ from markdown_it import MarkdownIt
 
 from bot.forge.render import (
     announce,
-    branch_name,
     proposals,
     refusal,
     status_note,
     step_summary,
 )
+from bot.forge.render_code import branch_name
 from bot.forge.sanitize import size
 from bot.marks import read_mark, refusal_marker, run_marker
 from bot.settings import Settings

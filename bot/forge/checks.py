@@ -22,7 +22,7 @@ def publish_check(client: Client, path: str, output: Check, *, doubt: bool) -> R
     body = {
         "name": output.name,
         "head_sha": output.sha,
-        "external_id": output.key,
+        "external_id": output.external,
         "status": "completed",
         "conclusion": output.conclusion,
         "output": _text(output) | {"annotations": [_annotation(each) for each in output.annotations[:BATCH]]},
@@ -62,7 +62,7 @@ def _send(client: Client, url: str, output: Check, sent: int) -> int:
 def _find(client: Client, path: str, output: Check) -> Any:
     query = {"check_name": output.name, "filter": "all", "per_page": 100}
     found = client.get(f"{path}/commits/{output.sha}/check-runs", query)
-    return next((row for row in shaped(_rows, found) if row.get("external_id") == output.key), None)
+    return next((row for row in shaped(_rows, found) if row.get("external_id") == output.external), None)
 
 
 def _text(output: Check) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from bot.errors import ConfigurationError, NotFound
 from bot.forge import gitdir
 from bot.types.event import Actor, Comment, PullInfo, Repository, Revision, Subject
 from bot.types.output import Check
+from bot.types.result import CheckFailure
 from bot.types.sandbox import Blob, FileChange
 from bot.types.value import CommentKind, Permission, SubjectKind, Value
 
@@ -192,6 +193,10 @@ class LocalReader:
     def revision(self, ref: str) -> Revision | None:
         sha = gitdir.resolve(self._git, ref)
         return Revision(ref=ref, sha=sha) if sha else None
+
+    def failures(self, sha: str) -> tuple[CheckFailure, ...]:
+        """A folder has no checks but ours."""
+        return ()
 
     def diff(self, number: int) -> str:
         subject = self.subject(number)

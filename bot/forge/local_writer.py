@@ -18,7 +18,20 @@ from bot.forge.local import (
     write_thread,
 )
 from bot.types.event import Comment
-from bot.types.output import Check, Commit, LabelChange, Note, Output, Pull, Reaction, Receipt
+from bot.types.output import (
+    Check,
+    ClosePull,
+    Commit,
+    DeleteBranch,
+    LabelChange,
+    Note,
+    Output,
+    Pull,
+    Reaction,
+    Receipt,
+    Revert,
+    Review,
+)
 
 
 def open_local(folder: Path) -> tuple[LocalReader, LocalWriter]:
@@ -48,6 +61,10 @@ class LocalWriter:
                 return self._pull(output)
             case Check():
                 return self._check(output)
+            case Review():
+                return self._review(output)
+            case ClosePull() | DeleteBranch() | Revert():
+                return self._undone(output)
 
     def _thread(self, number: int) -> Thread:
         thread = read_thread(self._folder, number)
@@ -122,7 +139,26 @@ class LocalWriter:
         for number in numbers(self._folder):
             subject, thread = reader.subject(number), self._thread(number)
             if subject and subject.pull and subject.pull.head.sha == output.sha:
-                others = tuple(each for each in thread.checks if each.key != output.key)
+                others = tuple(each for each in thread.checks if each.external != output.external)
                 write_thread(self._folder, thread.changed(checks=(*others, output)))
                 return Receipt(key=output.key, kind=output.kind, id=number, url=self._url(number))
         return Receipt(key=output.key, kind=output.kind)
+
+    def _review(self, output: Review) -> Receipt:
+        """Its remarks stand below its text: a folder has no diff to hang them on."""
+        places = (f"**{each.path}:{each.line}**\n\n{each.body}" for each in output.remarks)
+        body = "\n\n".join((output.body, *places))
+        return self._note(Note(key=output.key, number=output.number, marker=output.marker, body=body)).changed(
+            kind=output.kind
+        )
+
+    def _undone(self, output: ClosePull | DeleteBranch | Revert) -> Receipt:
+        receipt = Receipt(key=output.key, kind=output.kind)
+        if isinstance(output, ClosePull):
+            write_thread(self._folder, self._thread(output.number).changed(state="closed"))
+        elif isinstance(output, DeleteBranch):
+            if gitdir.resolve(self._git, f"refs/heads/{output.branch}") == output.sha:
+                gitdir.git(self._git, "update-ref", "-d", f"refs/heads/{output.branch}", output.sha)
+        else:
+            raise Conflict("not_undone", "a folder's commits are undone with git", hint=f"git revert {output.sha}")
+        return receipt

@@ -14,12 +14,15 @@ from bot.forge import shapes
 from bot.forge.auth import viewer_of
 from bot.forge.client import Reads, bad_answer, shaped
 from bot.types.event import Actor, Comment, Repository, Revision, Subject
+from bot.types.result import CheckFailure
 from bot.types.value import CommentKind, Permission
 
 COMMENT_PAGES = 10
 """Pages of comments that are read; a conversation with more is read from its end."""
 DIFF_LIMIT = 3_000_000
 """Bytes of a diff; the rest is cut off."""
+SUMMARY_LIMIT = 4_000
+"""Characters of a failed check's own words."""
 SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|\.lock(/|$)|^[/-]|[./]$|^@?$")
 """What git-check-ref-format forbids, and a leading dash; no such name can be a branch."""
@@ -110,6 +113,11 @@ class GitHubReader:
                 raise
         return diff_of(self._reads.pages(f"{path}/files", most=30))[:DIFF_LIMIT]
 
+    def failures(self, sha: str) -> tuple[CheckFailure, ...]:
+        """The newest run of each check that failed ("List check runs for a Git reference")."""
+        found = self._reads.get(f"{self._path}/commits/{sha}/check-runs", {"filter": "latest", "per_page": 100})
+        return shaped(failed_checks, found)
+
     def _pull_from(self, where: str) -> Subject | None:
         owner, colon, branch = where.partition(":")
         if not (owner and colon and branch):
@@ -156,6 +164,21 @@ def is_from(row: Mapping[str, Any], owner: str, branch: str) -> bool:
     head = row.get("head") or {}
     login = (head.get("user") or {}).get("login") or str(head.get("label", "")).partition(":")[0]
     return bool(head.get("ref") == branch and str(login).lower() == owner.lower())
+
+
+def failed_checks(data: Any) -> tuple[CheckFailure, ...]:
+    """Check runs that failed, but for ours."""
+    return tuple(
+        CheckFailure(name=str(row["name"])[:200], summary=summary_of(row["output"]))
+        for row in data["check_runs"]
+        if row["conclusion"] in ("failure", "timed_out") and not str(row.get("external_id") or "").startswith("check-")
+    )
+
+
+def summary_of(output: Mapping[str, Any]) -> str:
+    """Title and summary of a check run, cut."""
+    parts = (str(output.get(name) or "").strip() for name in ("title", "summary"))
+    return "\n".join(part for part in parts if part)[:SUMMARY_LIMIT]
 
 
 def diff_of(rows: tuple[Any, ...]) -> str:

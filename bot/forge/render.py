@@ -1,47 +1,41 @@
 """A run, at each stage of its life -> the outputs that may be published, and what people read. Pure: no clock, no I/O.
 
-What may be written to code is decided here and nowhere else: `publishable`.
+Code, checks and reviews have a file each beside this one: render_code, render_check, render_review.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from bot.forge import sections
 from bot.forge.markdown import code_span
-from bot.forge.sanitize import GITHUB, clean, one_line
-from bot.marks import Mark, refusal_marker, run_marker, state_line
+from bot.forge.render_check import check_of
+from bot.forge.render_code import code_outputs, person_of
+from bot.forge.render_review import review_of
+from bot.forge.sanitize import clean
+from bot.marks import Mark, made_of, refusal_marker, run_marker, state_line
 from bot.redaction import redact
 from bot.settings import Settings
 from bot.types.decision import Go, Refuse
 from bot.types.event import Commented, Event, Labeled
-from bot.types.output import Check, Commit, LabelChange, Note, Output, Pull, Reaction, Receipt
-from bot.types.result import Annotation, Failure, RunResult
+from bot.types.output import LabelChange, Note, Output, Reaction, Receipt
+from bot.types.result import Failure, RunResult
 from bot.types.run import Run
 from bot.types.task import RunSpec
 from bot.types.value import Conclusion, Status
 
-TITLE = 72
-"""Characters of a commit's subject line, the custom of git."""
-ANNOTATIONS = 200
-_LOGIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})(?:\[bot\])?")
-
 
 def announce(event: Event, spec: RunSpec, *, settings: Settings) -> tuple[Output, ...]:
-    """The first sign of life: eyes, the trigger label taken off so that it can be put on again, the status comment."""
+    """The first sign of life: eyes, the status comment, and where the task shows one a check that is under way."""
+    check = check_of(spec, None, None, None, settings)
+    checks: tuple[Output, ...] = (check,) if check else ()
     if spec.subject is None:
-        return ()
+        return checks
     number, trigger = spec.subject.number, event.trigger
-    outputs: list[Output] = []
-    if isinstance(trigger, Commented):
+    reaction = Reaction(key="reaction", number=number)
+    if isinstance(trigger, Commented) and trigger.comment.kind != "verdict":  # GitHub has no reactions to reviews
         comment = trigger.comment
-        outputs.append(Reaction(key="reaction", number=number, comment=comment.id, comment_kind=comment.kind))
-    else:
-        outputs.append(Reaction(key="reaction", number=number))
-    if isinstance(trigger, Labeled):
-        outputs.append(LabelChange(key="labels-trigger", number=number, remove=(trigger.label,)))
+        reaction = Reaction(key="reaction", number=number, comment=comment.id, comment_kind=comment.kind)
     note = status_note(
         spec,
         None,
@@ -52,27 +46,34 @@ def announce(event: Event, spec: RunSpec, *, settings: Settings) -> tuple[Output
         settings=settings,
         attempt=event.attempt,
     )
-    return (*outputs, note) if note else tuple(outputs)
+    return (reaction, *((note,) if note else ()), *checks)
 
 
-def publishable(spec: RunSpec, result: RunResult) -> bool:
-    """Whether the changes may be written to the repository at all."""
-    return (
-        spec.trust == "writer"
-        and result.conclusion in ("success", "neutral")
-        and not result.held
-        and result.changes.complete
-        and bool(result.changes.files)
-    )
+def closing(
+    event: Event,
+    spec: RunSpec,
+    result: RunResult | None,
+    conclusion: Conclusion,
+    failure: Failure | None,
+    *,
+    settings: Settings,
+) -> tuple[Output, ...]:
+    """What ends with the run, however it ends: its check, and the label that started it, to be put on again."""
+    check = check_of(spec, result, conclusion, failure, settings)
+    outputs: list[Output] = [check] if check else []
+    if isinstance(event.trigger, Labeled) and spec.subject:
+        outputs.append(LabelChange(key="labels-trigger", number=spec.subject.number, remove=(event.trigger.label,)))
+    return tuple(outputs)
 
 
-def proposals(spec: RunSpec, result: RunResult, *, settings: Settings) -> tuple[Output, ...]:
-    """What the task, its trust and its result allow to be written, in the order in which it must be written."""
-    outputs: list[Output] = []
-    if publishable(spec, result):
-        outputs += _code(spec, result, settings)
-    if "check" in spec.task.outputs and spec.trust != "anyone":
-        outputs.append(_check(spec, result, settings))
+def proposals(spec: RunSpec, result: RunResult, *, settings: Settings, diff: str = "") -> tuple[Output, ...]:
+    """What the task, its trust and its result allow to be written, in the order in which it must be written.
+
+    `diff` is the pull request's, on whose lines a review's remarks are put.
+    """
+    outputs: list[Output] = [*code_outputs(spec, result, settings)]
+    if review := review_of(spec, result, diff, settings):
+        outputs.append(review)
     done = result.conclusion == "success" and not result.held
     if "labels" in spec.task.outputs and spec.task.labels and spec.subject and done:
         outputs.append(LabelChange(key="labels-done", number=spec.subject.number, add=spec.task.labels))
@@ -103,6 +104,7 @@ def status_note(
         requester=spec.requester.id,
         trust=spec.trust,
         instructions=redact(spec.instructions, ())[:2000],
+        made=made_of(receipts),
     )
     text = _report(spec, result, receipts, status, conclusion, failure, settings, artifacts_url)
     return Note(
@@ -136,12 +138,6 @@ def step_summary(run: Run, *, settings: Settings | None = None) -> str:
     return text + "\n"
 
 
-def branch_name(spec: RunSpec) -> str:
-    """`bot/<task>-<number>-<run>`: the same for every attempt to publish the same run."""
-    number = f"{spec.subject.number}-" if spec.subject else ""
-    return f"bot/{spec.task.name}-{number}{spec.run_id[:8]}"
-
-
 def _report(
     spec: RunSpec,
     result: RunResult | None,
@@ -166,7 +162,7 @@ def _under_way(spec: RunSpec, settings: Settings) -> str:
     minutes = f"{spec.task.limits.minutes:g} minute{'' if spec.task.limits.minutes == 1 else 's'}"
     revision = f"{code_span(clean(spec.revision.ref))} at `{spec.revision.sha[:7]}`"
     return (
-        f"Asked for by {_person(spec, settings)}. It works on {revision}, in a sandbox without network, "
+        f"Asked for by {person_of(spec, settings)}. It works on {revision}, in a sandbox without network, "
         f"for {minutes} at the most. This comment will tell how it ended.\n\n"
         f"To stop it, comment `{settings.phrase} stop`."
     )
@@ -225,98 +221,3 @@ def _footer(spec: RunSpec, result: RunResult | None, status: Status, settings: S
         parts.append(f"once more: <code>{settings.phrase} retry</code>" if spec.subject else "")
     parts.append(f"run <code>{spec.run_id}</code>")
     return f"<sub>{' · '.join(part for part in parts if part)}</sub>"
-
-
-def _person(spec: RunSpec, settings: Settings) -> str:
-    """Who asked, as a link rather than a mention: they know already and need no notification."""
-    login = spec.requester.login
-    if spec.requester.type != "User" or not _LOGIN.fullmatch(login) or login.endswith("]"):
-        return code_span(clean(login))
-    return f"[{login}]({(settings.server_url or GITHUB).rstrip('/')}/{login})"
-
-
-def _code(spec: RunSpec, result: RunResult, settings: Settings) -> list[Output]:
-    """A commit on the pull request's own branch; or on a new branch of ours, with a draft pull request if allowed."""
-    allowed, subject = set(spec.task.outputs), spec.subject
-    if not {"branch", "pull_request"} & allowed:
-        return []
-    base = spec.base.ref
-    if subject is not None and subject.kind == "pull_request":
-        pull = subject.pull
-        if pull is None or (pull.head_repository or "").lower() != spec.repository.full_name.lower():
-            return []
-        if "branch" in allowed and pull.head.ref != spec.repository.default_branch:
-            return [_commit(spec, result, settings, pull.head.ref, create=False)]
-        base = pull.head.ref
-    commit = _commit(spec, result, settings, branch_name(spec), create=True)
-    if "pull_request" not in allowed:
-        return [commit]
-    title, body = _title(spec, result, 200), _pull_body(spec, result, settings)
-    return [commit, Pull(key="pull", head=commit.branch, base=base, title=title, body=body)]
-
-
-def _commit(spec: RunSpec, result: RunResult, settings: Settings, branch: str, *, create: bool) -> Commit:
-    return Commit(
-        key="commit",
-        branch=branch,
-        create=create,
-        parent=spec.revision.sha,
-        message=_commit_message(spec, result, settings),
-        files=result.changes.files,
-    )
-
-
-def _title(spec: RunSpec, result: RunResult, limit: int) -> str:
-    subject = spec.subject
-    issue = subject.number if subject and subject.kind == "issue" else None
-    title = one_line(result.title, limit=limit, issue=issue, repository=spec.repository.full_name)
-    return title or f"{spec.task.name}: changes for " + (f"#{subject.number}" if subject else spec.base.ref)[:100]
-
-
-def _commit_message(spec: RunSpec, result: RunResult, settings: Settings) -> str:
-    host = urlsplit(settings.server_url or GITHUB).hostname or "github.com"
-    lines = [_title(spec, result, TITLE), "", f"Sandpiper-Run: {spec.run_id}"]
-    person = spec.requester
-    if person.id and _LOGIN.fullmatch(person.login):
-        lines.append(f"Co-authored-by: {person.login} <{person.id}+{person.login}@users.noreply.{host}>")
-    return "\n".join(lines)
-
-
-def _pull_body(spec: RunSpec, result: RunResult, settings: Settings) -> str:
-    prose, subject = sections.prose_of(spec, settings.server_url), spec.subject
-    parts = []
-    if subject is not None:
-        parts.append(f"Fixes #{subject.number}" if subject.kind == "issue" else f"For #{subject.number}")
-    # The files have a tab of their own in a pull request.
-    parts += sections.result_sections(result, prose, files=False)
-    parts.append("---")
-    cost = sections.cost_line(result.usage, result.seconds)
-    run = f"run <code>{spec.run_id}</code>"
-    parts.append(f"Made by Sandpiper, task {code_span(spec.task.name)}, asked for by {_person(spec, settings)}.")
-    parts.append(f"<sub>{' · '.join(part for part in (cost, run) if part)}</sub>")
-    return sections.joined(parts)
-
-
-def _check(spec: RunSpec, result: RunResult, settings: Settings) -> Check:
-    prose = sections.prose_of(spec, settings.server_url)
-    pull = spec.subject.pull if spec.subject else None
-    parts = [
-        sections.held_box(result.held, prose) if result.held else "",
-        sections.failure_box(result.failure, prose) if result.failure else "",
-        *sections.result_sections(result, prose),
-    ]
-    sign, words = sections.HEADLINES[result.conclusion]
-    return Check(
-        key=f"check-{spec.run_id}",
-        name=f"{settings.phrase.lstrip('/@')} {spec.task.name}",
-        sha=pull.head.sha if pull else spec.revision.sha,
-        conclusion=result.conclusion,
-        title=_title(spec, result, 200) if result.title else f"{sign} {spec.task.name} {words}",
-        summary=sections.joined(parts) or f"{spec.task.name} {words}.",
-        annotations=tuple(_annotation(each) for each in result.annotations[:ANNOTATIONS]),
-    )
-
-
-def _annotation(remark: Annotation) -> Annotation:
-    """GitHub shows annotations as plain text; only what nobody can see is taken out."""
-    return remark.changed(message=clean(remark.message)[:5000] or "(no text)", title=clean(remark.title)[:200])

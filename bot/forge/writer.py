@@ -12,8 +12,23 @@ from bot.forge.checks import publish_check
 from bot.forge.client import Client, shaped
 from bot.forge.commits import publish_commit
 from bot.forge.pulls import publish_pull
+from bot.forge.reviews import publish_review
+from bot.forge.undo import close_pull, delete_branch, revert
 from bot.types.event import Actor
-from bot.types.output import Check, Commit, LabelChange, Note, Output, Pull, Reaction, Receipt
+from bot.types.output import (
+    Check,
+    ClosePull,
+    Commit,
+    DeleteBranch,
+    LabelChange,
+    Note,
+    Output,
+    Pull,
+    Reaction,
+    Receipt,
+    Revert,
+    Review,
+)
 
 COMMENT_PAGES = 30
 """Pages that are searched for a comment of ours, from the end of a very long conversation."""
@@ -46,6 +61,14 @@ class GitHubWriter:
                 return publish_pull(self._client, self._path, output, doubt=doubt)
             case Check():
                 return publish_check(self._client, self._path, output, doubt=doubt)
+            case Review():
+                return publish_review(self._client, self._path, output, self._viewer, doubt=doubt)
+            case ClosePull():
+                return close_pull(self._client, self._path, output)
+            case DeleteBranch():
+                return delete_branch(self._client, self._path, output)
+            case Revert():
+                return revert(self._client, self._path, output, doubt=doubt)
 
     def _react(self, output: Reaction) -> Receipt:
         """GitHub keeps one reaction of a kind for each account, so asking twice does no harm."""

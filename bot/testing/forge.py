@@ -12,10 +12,24 @@ from typing import TypeVar
 from bot.errors import Conflict
 from bot.marks import has_marker
 from bot.types.event import Actor, Comment, Revision, Subject
-from bot.types.output import Check, Commit, LabelChange, Note, Output, Pull, Reaction, Receipt
+from bot.types.output import (
+    Check,
+    ClosePull,
+    Commit,
+    DeleteBranch,
+    LabelChange,
+    Note,
+    Output,
+    Pull,
+    Reaction,
+    Receipt,
+    Revert,
+    Review,
+)
+from bot.types.result import CheckFailure
 from bot.types.value import CommentKind, Permission
 
-Recorded = TypeVar("Recorded", Reaction, Pull, Check)
+Recorded = TypeVar("Recorded", Reaction, Pull, Check, Review, ClosePull, DeleteBranch, Revert)
 Hook = Callable[[Output], None]
 
 
@@ -40,6 +54,12 @@ class FakeForge:
     pulls: list[Pull] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     reactions: list[Reaction] = field(default_factory=list)
+    reviews: list[Review] = field(default_factory=list)
+    closed: list[ClosePull] = field(default_factory=list)
+    deleted: list[DeleteBranch] = field(default_factory=list)
+    reverts: list[Revert] = field(default_factory=list)
+    failures: dict[str, tuple[CheckFailure, ...]] = field(default_factory=dict)
+    """By commit."""
     now: str = "2030-01-01T00:00:00Z"
     """Time of every write."""
     reads: list[str] = field(default_factory=list)
@@ -93,6 +113,10 @@ class FakeReader:
         self.forge.reads.append("diff")
         return self.forge.diffs.get(number, "")
 
+    def failures(self, sha: str) -> tuple[CheckFailure, ...]:
+        self.forge.reads.append("failures")
+        return self.forge.failures.get(sha, ())
+
 
 class FakeWriter:
     """ForgeWriter over a FakeForge. `before` and `after` may raise: a process that dies around a write."""
@@ -120,6 +144,15 @@ class FakeWriter:
                 receipt = self._recorded(output, self.forge.pulls)
             case Check():
                 receipt = self._recorded(output, self.forge.checks)
+            case Review():
+                receipt = self._recorded(output, self.forge.reviews)
+            case ClosePull():
+                receipt = self._recorded(output, self.forge.closed)
+            case DeleteBranch():
+                self.forge.branches.pop(output.branch, None)
+                receipt = self._recorded(output, self.forge.deleted)
+            case Revert():
+                receipt = self._recorded(output, self.forge.reverts)
         self.after(output)
         return receipt
 
@@ -165,14 +198,22 @@ class FakeWriter:
         return _receipt(output, len(among))
 
 
-def _identity(output: Reaction | Pull | Check) -> tuple[object, ...]:
+def _identity(
+    output: Reaction | Pull | Check | Review | ClosePull | DeleteBranch | Revert,
+) -> tuple[object, ...]:
     match output:
         case Reaction():
             return output.number, output.comment, output.comment_kind, output.content
         case Pull():
             return (output.head,)
         case Check():
-            return output.key, output.name, output.sha
+            return output.external, output.name, output.sha, output.status
+        case Review():
+            return output.number, output.marker
+        case ClosePull():
+            return (output.number,)
+        case DeleteBranch() | Revert():
+            return output.branch, output.sha
 
 
 def _receipt(output: Output, number: int) -> Receipt:

@@ -3,60 +3,24 @@
 The model is asked in one place only (triage), after the gate has let the event through.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-
-from pydantic import Field
+from dataclasses import replace
 
 from bot.errors import PolicyError
-from bot.marks import Mark, read_mark
-from bot.protocols import LLM, ForgeReader
+from bot.protocols import ForgeReader
 from bot.settings import Settings
 from bot.triage import gate
-from bot.triage.answers import (
-    help_answer,
-    retry_answer,
-    status_answer,
-    stop_answer,
-    triage_answer,
-    unknown_answer,
-)
+from bot.triage.answers import triage_answer
 from bot.triage.assess import assess, by_rules
+from bot.triage.case import Case, Model, Request
 from bot.triage.pin import pin, snapshot
-from bot.triage.policy import Policy, closest, parse_policy
+from bot.triage.policy import closest, digest_of, parse_policy
 from bot.triage.policy_shape import RESERVED
 from bot.triage.tasks import builtin_tasks, tasks_of
-from bot.types.decision import Answer, Decision, Go, Ignore, Refuse
-from bot.types.event import Comment, Commented, Dispatched, Event, Labeled, Opened, Subject, Upstream
+from bot.triage.words import own_word
+from bot.types.decision import Decision, Go, Ignore, Refuse
+from bot.types.event import Commented, Dispatched, Event, Labeled, Opened, Subject, Upstream
 from bot.types.task import Task
-from bot.types.value import PERMISSIONS, Permission, SubjectKind, Value
-
-Model = Callable[[str | None], LLM]
-
-
-@dataclass(frozen=True)
-class Case:
-    """An event that passed the payload's screen, and what was looked up about it."""
-
-    event: Event
-    level: Permission
-    """What the actor may do here."""
-    policy: Policy
-    tasks: Mapping[str, Task]
-    reader: ForgeReader
-    settings: Settings
-    model: Model | None
-
-
-class Request(Value):
-    """What is asked for, whichever way it was asked."""
-
-    name: str
-    """A task, or one of the bot's own words."""
-    text: str = ""
-    """Free text."""
-    options: Mapping[str, str] = Field(default_factory=dict)
-    """Overrides."""
+from bot.types.value import PERMISSIONS, SubjectKind
 
 
 def decide(event: Event, *, reader: ForgeReader, settings: Settings, model: Model | None) -> Decision:
@@ -64,13 +28,14 @@ def decide(event: Event, *, reader: ForgeReader, settings: Settings, model: Mode
     if ignored := gate.screen(event, settings) or gate.screen_self(event, reader.viewer()):
         return ignored
     level = reader.permission(event.actor)
+    data = reader.file(settings.policy, event.repository.default_branch)
     try:
-        policy = parse_policy(reader.file(settings.policy, event.repository.default_branch), settings.policy)
+        policy = parse_policy(data, settings.policy)
     except PolicyError as error:
         if gate.is_automatic(event) or PERMISSIONS.index(level) < PERMISSIONS.index("write"):
             raise
         return Refuse(code=error.code, reason=error.message, speak=True, defect=True)
-    case = Case(event, level, policy, tasks_of(policy), reader, settings, model)
+    case = Case(event, level, policy, digest_of(data), tasks_of(policy), reader, settings, model)
     verdict = _automatic(case) if gate.is_automatic(event) else _asked(case)
     if isinstance(verdict, Request):
         verdict = _accept(case, verdict)
@@ -115,7 +80,7 @@ def _asked(case: Case) -> Request | Decision:
         return refusal
     if task is not None or case.event.subject is None:
         return request
-    return _own_word(case, case.event.subject.number, request)
+    return own_word(case, case.event.subject.number, request)
 
 
 def _request(event: Event) -> Request:
@@ -134,48 +99,6 @@ def _changed_comment(case: Case) -> Refuse | None:
     asked = case.event.trigger.comment
     comments = case.reader.comments(case.event.subject.number, kind=asked.kind, since=asked.created_at or None)
     return gate.check_comment(asked, next((each for each in comments if each.id == asked.id), None))
-
-
-def _own_word(case: Case, number: int, request: Request) -> Request | Answer:
-    """help, status, stop and retry by comment; any other word names nothing."""
-    event, tasks, settings = case.event, case.tasks, case.settings
-    if request.name not in RESERVED or not isinstance(event.trigger, Commented):
-        return unknown_answer(event, number, request.name, tasks, settings)
-    if request.name == "help":
-        return help_answer(event, number, tasks, settings)
-    marks = _marks(case.reader.comments(number), case.reader.viewer().id)
-    if request.name == "status":
-        return status_answer(event, number, marks)
-    if request.name == "stop":
-        return stop_answer(event, number, [mark for mark in marks if mark.status != "completed"])
-    return _retry(case, number, request, marks)
-
-
-def _marks(comments: tuple[Comment, ...], viewer: int) -> list[Mark]:
-    """States of our runs, oldest first; a mark in anybody else's comment is a forgery."""
-    found = (read_mark(comment.body) for comment in comments if comment.author.id == viewer)
-    return [mark for mark in found if mark is not None]
-
-
-def _retry(case: Case, number: int, request: Request, marks: list[Mark]) -> Request | Answer:
-    if not marks:
-        return retry_answer(case.event, number, "No run has been started here.")
-    last = marks[-1]
-    if last.status != "completed":
-        return retry_answer(case.event, number, f"Run `{last.run}` is still going on; stop it first.")
-    if last.task not in case.tasks:
-        return retry_answer(case.event, number, "The task of the last run does not exist any more.")
-    if not request.text and last.instructions and not _may_repeat(case, last):
-        text = (
-            "The last run was asked for by somebody who may do less here than you. Read what they asked for, and ask."
-        )
-        return retry_answer(case.event, number, text)
-    return Request(name=last.task, text=request.text or last.instructions, options=request.options)
-
-
-def _may_repeat(case: Case, last: Mark) -> bool:
-    """Whether the words of the last run may count as this actor's: a stranger's must not gain a writer's rights."""
-    return last.requester == case.event.actor.id or last.trust != "anyone" or not gate.at_least(case.level, "write")
 
 
 # --- whether it may run -----------------------------------------------------------------------------------------
@@ -212,6 +135,7 @@ def _pinned(case: Case, task: Task, subject: Subject | None, instructions: str) 
         trust=trust,
         instructions=instructions,
         policy=case.policy,
+        digest=case.digest,
         reader=case.reader,
     )
     if isinstance(spec, Refuse):
@@ -237,7 +161,12 @@ def _fresh(event: Event, reader: ForgeReader) -> Subject | Refuse | None:
 
 def _check_subject(event: Event, task: Task, subject: Subject | None, request: Request) -> Refuse | None:
     if subject is not None:
-        return gate.check_subject(event, task, subject) or gate.check_head(event, subject)
+        return (
+            gate.check_subject(event, task, subject)
+            or gate.check_label(event, subject)
+            or gate.check_head(event, subject)
+            or gate.check_asked(request.sha, subject)
+        )
     if task.runtime == "triage" or task.subjects == ("pull_request",):
         return Refuse(code="wrong_subject", reason=f"`{task.name}` needs the number of what it is to work on")
     builtin = builtin_tasks().get(task.name)

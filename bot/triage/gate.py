@@ -6,7 +6,7 @@ stable words; they show in logs, in `handle --json` and in comments.
     ignored   other_event, deleted_comment, edited_comment, no_command, other_label, archived, bot_actor, self_trigger,
               not_the_author, no_task_for_this, subject_gone, head_moved (by itself)
     refused   permission, comment_changed, subject_locked, subject_closed, wrong_subject, unknown_option, bad_option,
-              runtime_not_allowed, model_not_allowed, image_not_allowed, no_instructions, no_revision, head_moved
+              label_removed, runtime_not_allowed, model_not_allowed, image_not_allowed, no_instructions, no_revision, head_moved
 """
 
 from collections.abc import Mapping, Sequence
@@ -132,6 +132,25 @@ def check_head(event: Event, subject: Subject) -> Refuse | None:
         return None
     speak = isinstance(event.trigger, Labeled | Commented)
     return Refuse(code="head_moved", reason="new commits came in before the run could start; ask again", speak=speak)
+
+
+def check_asked(sha: str, subject: Subject) -> Refuse | None:
+    """Who named a commit gets that one or nothing."""
+    head = subject.pull.head.sha if subject.pull else ""
+    if not sha or head.startswith(sha):
+        return None
+    reason = f"the pull request stands at `{head[:12]}` and not at the commit that was named; look at it and ask again"
+    return Refuse(code="head_moved", reason=reason, speak=True)
+
+
+def check_label(event: Event, subject: Subject) -> Refuse | None:
+    """A label that was taken off again before the run could start is a change of mind; a re-run took it off itself."""
+    trigger = event.trigger
+    if not isinstance(trigger, Labeled) or event.attempt > 1:
+        return None
+    if trigger.label.casefold() in {each.casefold() for each in subject.labels}:
+        return None
+    return Refuse(code="label_removed", reason="the label was taken off before the run could start")
 
 
 def check_adapters(task: Task, settings: Settings) -> Refuse | None:

@@ -24,9 +24,10 @@ def pin(
     trust: Trust,
     instructions: str,
     policy: Policy,
+    digest: str,
     reader: ForgeReader,
 ) -> RunSpec | Refuse:
-    """All that a run needs, at the commits that the forge shows now."""
+    """All that a run needs, at the commits that the forge shows now; `digest` is the policy file's."""
     found = _revisions(event, subject, reader)
     if found is None:
         return Refuse(code="no_revision", reason="the branch to work on does not exist or has no commit", speak=True)
@@ -41,6 +42,7 @@ def pin(
         requester=event.actor,
         trust=trust,
         instructions=instructions[:INSTRUCTION_CHARACTERS],
+        policy_digest=digest,
         conventions=conventions(policy, event.repository.default_branch, reader),
         discussion=discussion(event, subject, reader) if subject is not None else (),
     )

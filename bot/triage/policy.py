@@ -4,6 +4,7 @@ The shape is in bot.triage.policy_shape, the reading of YAML in bot.triage.polic
 """
 
 import difflib
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from bot.triage.policy_file import Path, dotted, fields_at, line_of, read
 from bot.triage.policy_shape import RESERVED, Policy, policy_schema
 from bot.triage.tasks import builtin_tasks
 
-__all__ = ["Policy", "closest", "parse_policy", "policy_schema"]
+__all__ = ["Policy", "closest", "digest_of", "parse_policy", "policy_schema"]
 
 
 def parse_policy(data: bytes | None, path: str = ".github/bot.yml") -> Policy:
@@ -30,6 +31,11 @@ def parse_policy(data: bytes | None, path: str = ".github/bot.yml") -> Policy:
     if wrong:
         raise PolicyError([_mistake(path, lines, where, message) for where, message in wrong])
     return policy
+
+
+def digest_of(data: bytes | None) -> str:
+    """SHA-256 of a policy file, empty for none: what the gate pins."""
+    return "" if data is None else hashlib.sha256(data).hexdigest()
 
 
 def closest(word: str, choices: Sequence[str]) -> str:

@@ -103,7 +103,7 @@ class Comment(Value):
     id: int
     """GitHub's id."""
     kind: CommentKind = "issue"
-    """`review` for a comment on the diff."""
+    """`review` for a comment on the diff, `verdict` for the text above a whole review."""
     author: Actor
     """Who wrote it."""
     body: str
@@ -150,7 +150,7 @@ class Commented(Value):
 
 
 class Dispatched(Value):
-    """A person asked directly: workflow_dispatch, or the command line."""
+    """Asked directly: workflow_dispatch, repository_dispatch, or the command line."""
 
     kind: Literal["dispatch"] = "dispatch"
     task: str
@@ -163,6 +163,34 @@ class Dispatched(Value):
     """Branch to work on; the default branch if None."""
     options: Mapping[str, str] = Field(default_factory=dict)
     """Overrides, as in a command."""
+
+
+class Summoned(Value):
+    """An issue was assigned to somebody, or a review was requested from them."""
+
+    kind: Literal["summoned"] = "summoned"
+    moment: Literal["assigned", "review_requested"]
+    """Which of both."""
+    who: Actor
+    """Whom; only the bot's own account counts."""
+
+
+class Failed(Value):
+    """Checks of a commit of this repository failed (`check_suite` or `workflow_run`)."""
+
+    kind: Literal["failed"] = "failed"
+    check: str
+    """Name of the App or workflow whose checks failed."""
+    head: Revision
+    """The branch and commit that were checked."""
+
+
+class Scheduled(Value):
+    """The time came that the repository's own workflow names; nobody asked."""
+
+    kind: Literal["scheduled"] = "scheduled"
+    cron: str
+    """The line of the workflow that came due."""
 
 
 class Opened(Value):
@@ -193,7 +221,10 @@ class Other(Value):
     """Why not."""
 
 
-Trigger = Annotated[Labeled | Commented | Dispatched | Opened | Upstream | Other, Field(discriminator="kind")]
+Trigger = Annotated[
+    Labeled | Commented | Dispatched | Summoned | Opened | Failed | Scheduled | Upstream | Other,
+    Field(discriminator="kind"),
+]
 
 
 class Event(Value):

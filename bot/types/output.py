@@ -8,7 +8,7 @@ from pydantic import Field
 
 from bot.types.result import Annotation
 from bot.types.sandbox import FileChange
-from bot.types.value import CommentKind, Conclusion, Sha, Value
+from bot.types.value import CommentKind, Conclusion, Sha, Status, Value
 
 
 class Reaction(Value):
@@ -71,6 +71,8 @@ class Commit(Value):
     """Commit message."""
     files: tuple[FileChange, ...]
     """What changes; the bytes lie in the run's blob folder."""
+    rebase: bool = False
+    """Whether it may go on top of a branch that moved on, where nobody touched the same files meanwhile."""
 
 
 class Pull(Value):
@@ -90,17 +92,21 @@ class Pull(Value):
 
 
 class Check(Value):
-    """A check run on a commit."""
+    """A check run on a commit: made when the run starts, brought to its end with it."""
 
     kind: Literal["check"] = "check"
     key: str
-    """Identity of this write, also the check run's external id."""
+    """Identity of this write, one for each stage."""
+    external: str
+    """The check run's external id, the same in each stage."""
     name: str
     """Shown name."""
     sha: Sha
     """The commit."""
-    conclusion: Conclusion
-    """How it went."""
+    status: Status = "completed"
+    """How far the run is."""
+    conclusion: Conclusion | None
+    """How it went; None before the end."""
     title: str
     """Heading."""
     summary: str
@@ -109,7 +115,81 @@ class Check(Value):
     """Remarks on lines; sent 50 at a time."""
 
 
-Output = Annotated[Reaction | Note | LabelChange | Commit | Pull | Check, Field(discriminator="kind")]
+class Remark(Value):
+    """A comment on lines of a pull request's diff."""
+
+    path: str
+    """File, as the head names it."""
+    line: int = Field(ge=1)
+    """The line, or the last of several; part of the diff."""
+    first: int | None = Field(default=None, ge=1)
+    """The first of several lines, in the same hunk."""
+    fingerprint: str
+    """What it says, in a form that the next review recognises: 16 hexadecimal digits."""
+    body: str
+    """Sanitised Markdown, with a suggestion block where there is one."""
+
+
+class Review(Value):
+    """One review of a pull request: remarks on lines and a text above them. It never approves and never blocks."""
+
+    kind: Literal["review"] = "review"
+    key: str
+    """Identity of this write."""
+    number: int
+    """The pull request."""
+    sha: Sha
+    """The commit that was reviewed."""
+    marker: str
+    """Hidden first line of the review's text, by which it is found again."""
+    body: str
+    """Sanitised Markdown above the remarks, those included that have no line in the diff."""
+    remarks: tuple[Remark, ...] = ()
+    """Remarks on lines. One that an earlier review of ours made, and that still stands there, is not made twice."""
+
+
+class ClosePull(Value):
+    """A pull request of ours is closed: undo."""
+
+    kind: Literal["close_pull"] = "close_pull"
+    key: str
+    """Identity of this write."""
+    number: int
+    """Its number."""
+    head: str
+    """Our branch, from which it must come."""
+
+
+class DeleteBranch(Value):
+    """A branch of ours is deleted where it stands at our own commit: undo."""
+
+    kind: Literal["delete_branch"] = "delete_branch"
+    key: str
+    """Identity of this write."""
+    branch: str
+    """Its name, `bot/...`."""
+    sha: Sha
+    """The commit that it must stand at."""
+
+
+class Revert(Value):
+    """A commit that takes back one of ours on a branch that is not ours: undo. Nothing is forced."""
+
+    kind: Literal["revert"] = "revert"
+    key: str
+    """Identity of this write."""
+    branch: str
+    """The branch, which holds our commit."""
+    sha: Sha
+    """Our commit."""
+    message: str
+    """Commit message."""
+
+
+Output = Annotated[
+    Reaction | Note | LabelChange | Commit | Pull | Check | Review | ClosePull | DeleteBranch | Revert,
+    Field(discriminator="kind"),
+]
 
 
 class Receipt(Value):
@@ -125,3 +205,7 @@ class Receipt(Value):
     """Comment id, pull request number or check run id."""
     sha: str = ""
     """The commit made."""
+    name: str = ""
+    """The branch written, or what a label's change really put on, one name a line."""
+    remark: str = ""
+    """What people should know about how it was written, a sentence of ours in Markdown."""

@@ -47,6 +47,34 @@ class Annotation(Value):
     """A heading."""
 
 
+class Finding(Value):
+    """What a reviewer says about lines of a pull request; a model's text."""
+
+    path: str
+    """File, as the head names it."""
+    line: int = Field(ge=1)
+    """The line, or the last of several, in the head."""
+    first: int | None = Field(default=None, ge=1)
+    """The first of several lines; None for one."""
+    severity: Literal["high", "medium", "low"] = "medium"
+    """How bad it is."""
+    text: str
+    """What goes wrong and when, Markdown."""
+    suggestion: str | None = None
+    """What to put in the lines' place, without a fence; empty text removes them; None where there is none."""
+
+
+class CheckFailure(Value):
+    """A check run that failed on a commit, as its creator describes it; a stranger's text."""
+
+    name: str
+    """Its name."""
+    summary: str = ""
+    """Title and summary, cut."""
+    annotations: tuple[Annotation, ...] = ()
+    """Remarks on lines."""
+
+
 class Usage(Value):
     """What a run cost."""
 
@@ -95,6 +123,8 @@ class Outcome(Value):
     """Commands that ran on the task's behalf."""
     annotations: tuple[Annotation, ...] = ()
     """Remarks on lines."""
+    findings: tuple[Finding, ...] = ()
+    """What a review found, worst first."""
     usage: Usage = Usage()
     """What it cost."""
     failure: Failure | None = None
@@ -120,6 +150,8 @@ class RunResult(Value):
     """Commands that ran."""
     annotations: tuple[Annotation, ...] = ()
     """Remarks on lines."""
+    findings: tuple[Finding, ...] = ()
+    """What a review found, worst first."""
     usage: Usage = Usage()
     """What it cost."""
     sandbox: SandboxRecord | None = None

@@ -68,6 +68,10 @@ class Task(Value):
     """What it may publish."""
     protected: tuple[str, ...] = ()
     """Paths (gitignore patterns) that it may not touch, on top of those that no task may."""
+    symlinks: bool = False
+    """Whether a proposal may hold symbolic links; those that lead out of the repository never."""
+    reports: tuple[str, ...] = ()
+    """Test reports (JUnit XML) that its commands write, as gitignore patterns; failures become remarks on lines."""
     labels: tuple[str, ...] = ()
     """Labels that it puts on when it succeeds."""
     limits: Limits = Limits()
@@ -105,5 +109,7 @@ class RunSpec(Value):
     """The requester's free text."""
     conventions: str = ""
     """AGENTS.md or CLAUDE.md of the default branch."""
+    policy_digest: str = ""
+    """SHA-256 of the policy file at the gate, empty where there was none: one that changed stops the publication."""
     discussion: tuple[Comment, ...] = ()
     """Comments made before the event, for the agent to read; strangers' text."""

@@ -10,9 +10,10 @@ Status = Literal["queued", "in_progress", "completed"]
 Conclusion = Literal["success", "failure", "neutral", "cancelled", "timed_out", "skipped", "action_required"]
 Permission = Literal["none", "read", "triage", "write", "maintain", "admin"]
 Trust = Literal["anyone", "fork", "writer"]
-OutputKind = Literal["comment", "labels", "patch", "branch", "pull_request", "check"]
+OutputKind = Literal["comment", "labels", "patch", "branch", "pull_request", "check", "review"]
 SubjectKind = Literal["issue", "pull_request"]
-CommentKind = Literal["issue", "review"]
+CommentKind = Literal["issue", "review", "verdict"]
+"""Where words stand: in the conversation, on a line of the diff, or above a whole review."""
 Ending = Literal["exited", "timed_out", "oom", "pids", "disk", "killed", "lost", "cancelled"]
 Phase = Literal["setup", "before", "task", "after"]
 

@@ -1,0 +1,194 @@
+"""A run with a result -> what stands on the forge: each output once, the status comment last, so that it is true.
+
+The world is looked at again before anything but a comment is written: what the gate pinned and what moved since then
+stops the publication, with a reason that people read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from bot.deps import Deps, tell
+from bot.errors import Conflict, ForgeError, NotFound, SandpiperError
+from bot.forge.render import announce, closing, proposals, status_note
+from bot.forge.render_code import stacked
+from bot.redaction import redact_data
+from bot.triage.policy import digest_of
+from bot.types.decision import Go
+from bot.types.event import Labeled
+from bot.types.output import Commit, Note, Output
+from bot.types.result import Failure, RunResult
+from bot.types.run import Run
+from bot.types.task import RunSpec
+from bot.types.value import PERMISSIONS, Conclusion
+
+OPTIONAL = frozenset({"checks_need_app"})
+"""Refusals of the forge that cost an output and not the run: only Apps and jobs may write check runs."""
+
+
+def say_started(run: Run, spec: RunSpec, deps: Deps) -> Run:
+    """The first sign of life on the forge."""
+    tell(deps, "announce", f"run {run.run_id}: task {spec.task.name} for {spec.requester.login}")
+    for output in announce(run.event, spec, settings=deps.settings):
+        if output.kind != "check" or run.result is None:  # a check that is done already need not be begun
+            run = _put_or_leave(run, output, deps)
+    return run
+
+
+def publish(run: Run, deps: Deps) -> Run:
+    """Write to the forge what the result deserves. Raises SandpiperError where a run has no result."""
+    if run.result is None or not isinstance(run.decision, Go):
+        raise SandpiperError("no_result", f"run {run.run_id} has no result to publish", hint="propose it first")
+    spec = run.decision.spec
+    tell(deps, "publish", f"publishing as {deps.reader.viewer().login}")
+    result = run.result if _begun(run) else _held_back(run, spec, run.result, deps)
+    if result != run.result:
+        run = deps.store.save(run.changed(result=result))
+    for output in proposals(spec, result, settings=deps.settings, diff=_diff(spec, result, deps)):
+        run = _put_on_what_moved(run, output, spec, result, deps)
+    run = _close(run, spec, result.conclusion, result.failure, deps)
+    if note := _last_word(run, spec, result.conclusion, result.failure, deps):
+        run = put(run, note, deps)
+    return complete(run, result.conclusion, result.failure, deps)
+
+
+def finalise(run: Run, deps: Deps, failure: Failure, conclusion: Conclusion = "failure") -> Run:
+    """End a run that can't go on, in the store and on the forge, whatever state it is in."""
+    if run.status == "completed":
+        return run
+    run = complete(run, conclusion, failure, deps)
+    if isinstance(run.decision, Go) and run.intents:
+        spec = run.decision.spec
+        with contextlib.suppress(ForgeError):
+            run = _close(run, spec, conclusion, failure, deps)
+        if note := _last_word(run, spec, conclusion, failure, deps):
+            with contextlib.suppress(ForgeError):
+                run = put(run, note, deps)
+    return run
+
+
+def complete(run: Run, conclusion: Conclusion, failure: Failure | None, deps: Deps) -> Run:
+    """The run's end, on the record."""
+    run = deps.store.save(run.changed(status="completed", conclusion=conclusion, failure=failure))
+    tell(deps, "done", f"run {run.run_id}: {conclusion}" + (f" ({failure.code})" if failure else ""))
+    return run
+
+
+def put(run: Run, output: Output, deps: Deps) -> Run:
+    """Publish one output: journal the intent, write, keep the receipt. One that has a receipt is left alone."""
+    if any(receipt.key == output.key for receipt in run.receipts):
+        return run
+    doubt = output.key in run.intents
+    if not doubt:
+        run = deps.store.save(run.changed(intents=(*run.intents, output.key)))
+    if not isinstance(output, Commit):  # whose paths must stay what they are; a secret among them was held
+        output = type(output).model_validate(redact_data(output.model_dump(), deps.secrets))
+    receipt = deps.writer.apply(output, blobs=deps.store.folder(run.run_id) / "blobs", doubt=doubt)
+    if receipt.url:
+        tell(deps, "publish", f"{output.kind}: {receipt.url}")
+    return deps.store.save(run.changed(receipts=(*run.receipts, receipt)))
+
+
+# --- how it is written ------------------------------------------------------------------------------------------
+
+
+def _put_or_leave(run: Run, output: Output, deps: Deps) -> Run:
+    """Publish it, or go on without it where the forge refuses what the run can do without."""
+    try:
+        return put(run, output, deps)
+    except ForgeError as error:
+        if error.code not in OPTIONAL:
+            raise
+        tell(deps, "publish", f"{output.kind}: left out: {error.message}")
+        return run
+
+
+def _put_on_what_moved(run: Run, output: Output, spec: RunSpec, result: RunResult, deps: Deps) -> Run:
+    """Publish it; a commit that does not fit on the branch any more becomes a draft pull request into the branch."""
+    try:
+        return _put_or_leave(run, output, deps)
+    except Conflict as error:
+        instead = stacked(spec, result, settings=deps.settings)
+        if error.code != "head_moved" or not isinstance(output, Commit) or not instead:
+            raise
+        tell(deps, "publish", f"{error.message}: a pull request into {output.branch} instead")
+        run = _reloaded(run, deps)
+    for each in instead:
+        run = put(run, each, deps)
+    return run
+
+
+def _reloaded(run: Run, deps: Deps) -> Run:
+    """The record with the intent that the failed write left behind."""
+    return deps.store.load(run.run_id) or run
+
+
+def _close(run: Run, spec: RunSpec, conclusion: Conclusion, failure: Failure | None, deps: Deps) -> Run:
+    for output in closing(run.event, spec, run.result, conclusion, failure, settings=deps.settings):
+        run = _put_or_leave(run, output, deps)
+    return run
+
+
+def _last_word(run: Run, spec: RunSpec, conclusion: Conclusion, failure: Failure | None, deps: Deps) -> Note | None:
+    """The status comment in its last form."""
+    return status_note(
+        spec,
+        run.result,
+        run.receipts,
+        status="completed",
+        conclusion=conclusion,
+        failure=failure,
+        settings=deps.settings,
+        artifacts_url=deps.artifacts_url,
+        attempt=run.event.attempt,
+    )
+
+
+def _diff(spec: RunSpec, result: RunResult, deps: Deps) -> str:
+    if "review" not in spec.task.outputs or not result.findings or spec.subject is None:
+        return ""
+    return deps.reader.diff(spec.subject.number)
+
+
+# --- what moved since the gate ----------------------------------------------------------------------------------
+
+
+def _begun(run: Run) -> bool:
+    """Whether a proposal was begun before: then the world was looked at, and what differs now may be our own doing."""
+    return any(not key.startswith(("reaction", "note", "check-in_progress")) for key in run.intents)
+
+
+def _held_back(run: Run, spec: RunSpec, result: RunResult, deps: Deps) -> RunResult:
+    """The result, held where the world moved since the gate. Raises NotFound `subject_gone`."""
+    reasons = tuple(_moved(run, spec, result, deps))
+    if not reasons:
+        return result
+    for reason in reasons:
+        tell(deps, "publish", f"held: {reason}")
+    done_well = result.conclusion in ("success", "neutral")
+    return result.changed(
+        held=(*result.held, *reasons), conclusion="action_required" if done_well else result.conclusion
+    )
+
+
+def _moved(run: Run, spec: RunSpec, result: RunResult, deps: Deps) -> list[str]:
+    reasons = []
+    if spec.subject is not None:
+        now = deps.reader.subject(spec.subject.number)
+        if now is None:
+            raise NotFound("subject_gone", f"#{spec.subject.number} is gone: deleted, or transferred", hint="ask there")
+        if now.locked and not spec.subject.locked:
+            reasons.append("the conversation was locked while it ran")
+        if now.state != spec.subject.state and result.changes.files:
+            reasons.append(f"#{now.number} was closed while it ran" if now.state == "closed" else "it was reopened")
+        label = run.event.trigger.label if isinstance(run.event.trigger, Labeled) else None
+        if label is not None and label.casefold() not in {each.casefold() for each in now.labels}:
+            reasons.append(f"the label {label!r} was taken off while it ran")
+    if spec.trust == "writer":
+        level = deps.reader.permission(spec.requester)
+        if PERMISSIONS.index(level) < PERMISSIONS.index(spec.task.permission):
+            reasons.append(f"{spec.requester.login} no longer has the permission {spec.task.permission!r}")
+    policy = deps.reader.file(deps.settings.policy, spec.repository.default_branch)
+    if digest_of(policy) != spec.policy_digest:
+        reasons.append("the policy was changed while it ran")
+    return reasons
