@@ -10,7 +10,7 @@ from bot.testing.forge import FakeForge, FakeReader
 from bot.testing.llm import ScriptedLLM
 from bot.triage.decide import decide
 from bot.types.decision import Decision
-from bot.types.event import Comment, Event
+from bot.types.event import Comment, Event, Labeled
 
 HEAD, BASE, MAIN, MOVED = "1" * 40, "2" * 40, "3" * 40, "4" * 40
 SETTINGS = Settings()
@@ -83,6 +83,9 @@ def forge_for(event: Event, *, policy: str = "", comments: Sequence[Comment] = (
         forge.files[".github/bot.yml", "main"] = policy.encode()
     if event.subject:
         forge.subjects[event.subject.number] = event.subject
+        if isinstance(event.trigger, Labeled):
+            labels = dict.fromkeys((*event.subject.labels, event.trigger.label))
+            forge.subjects[event.subject.number] = event.subject.changed(labels=tuple(labels))
         forge.comments[event.subject.number] = list(comments)
         if event.trigger.kind == "comment":
             forge.comments[event.subject.number].append(event.trigger.comment)
