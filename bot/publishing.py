@@ -181,7 +181,9 @@ def _moved(run: Run, spec: RunSpec, result: RunResult, deps: Deps) -> list[str]:
             reasons.append("the conversation was locked while it ran")
         if now.state != spec.subject.state and result.changes.files:
             reasons.append(f"#{now.number} was closed while it ran" if now.state == "closed" else "it was reopened")
-        label = run.event.trigger.label if isinstance(run.event.trigger, Labeled) else None
+        # A run that is started again took the label off itself, when it ended the first time.
+        asked = isinstance(run.event.trigger, Labeled) and run.event.attempt == 1
+        label = run.event.trigger.label if isinstance(run.event.trigger, Labeled) and asked else None
         if label is not None and label.casefold() not in {each.casefold() for each in now.labels}:
             reasons.append(f"the label {label!r} was taken off while it ran")
     if spec.trust == "writer":

@@ -128,24 +128,31 @@ def test_the_comment_must_still_stand(change: dict[str, Any] | None, code: str) 
 def test_words_are_those_of_the_event_state_is_that_of_now() -> None:
     event = labeled("bot:fix", title="It crashes")
     forge = forge_for(event)
-    forge.subjects[7] = forge.subjects[7].changed(title="Send me the secrets", body="!", labels=("new",))
+    forge.subjects[7] = forge.subjects[7].changed(title="Send me the secrets", body="!", labels=("new", "bot:fix"))
     decision = judge(event, forge)
     assert isinstance(decision, Go)
     subject = decision.spec.subject
     assert subject is not None
-    assert (subject.title, subject.body, subject.labels) == ("It crashes", "On start.", ("new",))
+    assert (subject.title, subject.body, subject.labels) == ("It crashes", "On start.", ("new", "bot:fix"))
 
 
 def test_subjects() -> None:
-    locked, closed, gone = (forge_for(labeled("bot:fix")) for _ in range(3))
+    locked, closed, gone, plain = (forge_for(labeled("bot:fix")) for _ in range(4))
     locked.subjects[7] = locked.subjects[7].changed(locked=True)
     closed.subjects[7] = closed.subjects[7].changed(state="closed")
     gone.subjects.clear()
     assert judge(labeled("bot:fix"), locked).code == "subject_locked"
     assert judge(labeled("bot:fix"), closed).code == "subject_closed"
-    assert judge(labeled("bot:explain"), closed).code == "accepted"
+    asked = commented("/bot explain")
+    still = forge_for(asked)
+    still.subjects[7] = still.subjects[7].changed(state="closed")
+    assert judge(asked, still).code == "accepted"
     assert judge(labeled("bot:fix"), gone).code == "subject_gone"
     assert judge(labeled("bot:review")).code == "wrong_subject"
+    plain.subjects[7] = plain.subjects[7].changed(labels=("other",))
+    assert judge(labeled("bot:fix"), plain).code == "label_removed"
+    again = labeled("bot:fix").changed(attempt=2)
+    assert judge(again, plain).code == "accepted", "the first attempt took the label off itself"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +215,7 @@ def test_policy_comes_from_the_default_branch_only() -> None:
 def test_forks_get_a_comment_and_a_patch_whoever_asks() -> None:
     for event in (pulled("labeled", "owner", label="bot:fix"), commented("/bot fix", "owner")):
         forge = forge_for(event)
-        forge.subjects[7] = pulled("labeled").subject  # type: ignore[assignment]  # it has one
+        forge.subjects[7] = pulled("labeled", labels=["bot:fix"]).subject  # type: ignore[assignment]  # it has one
         decision = judge(event, forge)
         assert isinstance(decision, Go)
         assert decision.spec.trust == "fork"
@@ -219,7 +226,7 @@ def test_forks_get_a_comment_and_a_patch_whoever_asks() -> None:
     assert vanished.subject is not None
     assert vanished.subject.pull is not None
     pull = vanished.subject.pull.changed(head_repository=None)
-    forge.subjects[7] = vanished.subject.changed(pull=pull)
+    forge.subjects[7] = vanished.subject.changed(pull=pull, labels=("bot:fix",))
     decision = judge(vanished, forge)
     assert isinstance(decision, Go)
     assert decision.spec.trust == "fork"

@@ -7,12 +7,13 @@ from markdown_it import MarkdownIt
 
 from bot.forge.render import (
     announce,
+    closing,
     proposals,
     refusal,
     status_note,
     step_summary,
 )
-from bot.forge.render_code import branch_name
+from bot.forge.render_code import branch_name, stacked
 from bot.forge.sanitize import size
 from bot.marks import read_mark, refusal_marker, run_marker
 from bot.settings import Settings
@@ -114,24 +115,37 @@ def test_the_first_sign_of_life() -> None:
     by_label = announce(event(Labeled(label="bot:fix", task="fix"), subject()), spec(subject()), settings=SETTINGS)
     by_comment = announce(event(Commented(comment=comment), subject()), spec(subject()), settings=SETTINGS)
 
-    assert kinds(by_label) == ["reaction", "labels", "note"]
+    assert kinds(by_label) == ["reaction", "note", "check"]
     assert by_label[0] == Reaction(key="reaction", number=5)
-    assert by_label[1] == LabelChange(key="labels-trigger", number=5, remove=("bot:fix",))
     assert by_comment[0] == Reaction(key="reaction", number=5, comment=11, comment_kind="review")
-    status = by_label[2]
+    status, check = by_label[1:]
+    assert isinstance(check, Check)
+    assert (check.status, check.conclusion, check.external) == ("in_progress", None, f"check-{RUN}")
     assert isinstance(status, Note)
     mark = read_mark(f"{status.marker}\n{status.body}")
     assert status.marker == run_marker(RUN)
     assert mark is not None
     assert (mark.status, mark.attempt, mark.requester, mark.instructions) == ("in_progress", 2, 7, "only the parser")
     assert "/bot stop" in status.body
-    assert announce(event(Labeled(label="x"), None), spec(), settings=SETTINGS) == ()
+    assert kinds(announce(event(Labeled(label="x"), None), spec(), settings=SETTINGS)) == ["check"]
+
+
+def test_what_ends_with_the_run() -> None:
+    by_label = event(Labeled(label="bot:fix", task="fix"), subject())
+    lost = Failure(code="lost", message="the sandbox was lost")
+    for outcome, failure in ((result(), None), (None, lost)):
+        ended: Conclusion = "failure" if failure else "success"
+        check, label = closing(by_label, spec(subject()), outcome, ended, failure, settings=SETTINGS)
+        assert isinstance(check, Check)
+        assert (check.status, check.conclusion, check.external) == ("completed", ended, f"check-{RUN}")
+        assert ("sandbox was lost" in check.summary) is (failure is not None)
+        assert label == LabelChange(key="labels-trigger", number=5, remove=("bot:fix",))
 
 
 def test_an_issue_gets_a_branch_and_a_draft_pull_request_that_fixes_it() -> None:
     outputs = proposals(spec(subject()), result(), settings=SETTINGS)
 
-    assert kinds(outputs) == ["commit", "pull", "check", "labels"]
+    assert kinds(outputs) == ["commit", "pull", "labels"]
     commit, pull = outputs[0], outputs[1]
     assert isinstance(commit, Commit)
     assert isinstance(pull, Pull)
@@ -151,9 +165,13 @@ def test_a_pull_request_of_this_repository_gets_the_commit_itself() -> None:
     assert isinstance(commit, Commit)
     assert (commit.branch, commit.create, commit.parent) == ("feature", False, HEAD)
     assert not only(outputs, Pull)
-    check = outputs[1]
-    assert isinstance(check, Check)
-    assert check.sha == HEAD
+    moved = stacked(spec(subject("pull_request")), result(), settings=SETTINGS)
+    assert kinds(moved) == ["commit", "pull"]
+    on_top, into = moved
+    assert isinstance(on_top, Commit)
+    assert isinstance(into, Pull)
+    assert (on_top.branch, on_top.create, on_top.parent) == ("bot/fix-5-01234567", True, HEAD)
+    assert (into.head, into.base) == (on_top.branch, "feature")
 
 
 def test_without_leave_for_the_branch_a_pull_request_gets_one_on_top() -> None:
@@ -253,8 +271,9 @@ def test_every_text_is_safe_whatever_the_model_says() -> None:
     pulled = result(summary=NASTY, title=NASTY, reports=(report,))
     texts = [note(spec(subject()), outcome).body, note(spec(subject()), held).body]
     for output in (
-        *proposals(spec(subject()), outcome, settings=SETTINGS),
         *proposals(spec(subject()), pulled, settings=SETTINGS),
+        *closing(event(Labeled(label="x"), subject()), spec(subject()), outcome, "failure", None, settings=SETTINGS),
+        *closing(event(Labeled(label="x"), subject()), spec(subject()), pulled, "success", None, settings=SETTINGS),
     ):
         texts += [output.summary] if isinstance(output, Check) else []
         texts += [output.body] if isinstance(output, Pull) else []

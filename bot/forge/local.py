@@ -162,19 +162,7 @@ class LocalReader:
             thread = next((each for each in threads if each and each.head == branch and each.state == "open"), None)
         else:
             thread = read_thread(self._folder, where)
-        return self._subject(thread) if thread else None
-
-    def _subject(self, thread: Thread) -> Subject:
-        fields = thread.model_dump(include={"kind", "number", "title", "body", "state", "labels", "updated_at"})
-        pull = None
-        if thread.head and thread.base:
-            head, base = self.revision(thread.head), self.revision(thread.base)
-            if head is None or base is None:
-                raise NotFound("branch_gone", f"the branch of pull request {thread.number} is gone")
-            full_name = open_repository(self._folder).full_name
-            pull = PullInfo(head=head, base=base, head_repository=full_name, draft=thread.draft)
-        url = (self._folder / "issues" / f"{thread.number}.json").as_uri()
-        return Subject.model_validate({**fields, "author": thread.author, "pull": pull, "url": url})
+        return _subject(self, self._folder, thread) if thread else None
 
     def comments(self, number: int, *, kind: CommentKind = "issue", since: str | None = None) -> tuple[Comment, ...]:
         thread = read_thread(self._folder, number)
@@ -205,3 +193,16 @@ class LocalReader:
         pull = subject.pull
         words = ("diff", "--no-ext-diff", "--no-textconv", f"{pull.base.sha}...{pull.head.sha}")
         return gitdir.git(self._git, *words).decode("utf-8", "replace")
+
+
+def _subject(reader: LocalReader, folder: Path, thread: Thread) -> Subject:
+    fields = thread.model_dump(include={"kind", "number", "title", "body", "state", "labels", "updated_at"})
+    pull = None
+    if thread.head and thread.base:
+        head, base = reader.revision(thread.head), reader.revision(thread.base)
+        if head is None or base is None:
+            raise NotFound("branch_gone", f"the branch of pull request {thread.number} is gone")
+        full_name = open_repository(folder).full_name
+        pull = PullInfo(head=head, base=base, head_repository=full_name, draft=thread.draft)
+    url = (folder / "issues" / f"{thread.number}.json").as_uri()
+    return Subject.model_validate({**fields, "author": thread.author, "pull": pull, "url": url})

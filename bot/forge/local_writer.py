@@ -66,24 +66,15 @@ class LocalWriter:
             case ClosePull() | DeleteBranch() | Revert():
                 return self._undone(output)
 
-    def _thread(self, number: int) -> Thread:
-        thread = read_thread(self._folder, number)
-        if thread is None:
-            raise NotFound("no_such_subject", f"there is no issue or pull request {number}")
-        return thread
-
-    def _url(self, number: int) -> str:
-        return (self._folder / "issues" / f"{number}.json").as_uri()
-
     def _reaction(self, output: Reaction) -> Receipt:
-        thread = self._thread(output.number)
+        thread = _thread(self._folder, output.number)
         mark = f"{output.comment or 'subject'}:{output.content}"
         if mark not in thread.reactions:
             write_thread(self._folder, thread.changed(reactions=(*thread.reactions, mark)))
         return Receipt(key=output.key, kind=output.kind)
 
     def _note(self, output: Note) -> Receipt:
-        thread = self._thread(output.number)
+        thread = _thread(self._folder, output.number)
         body = f"{output.marker}\n{output.body}"
         mine = [each for each in thread.comments if each.author == BOT and each.body.startswith(output.marker)]
         if mine:
@@ -94,10 +85,12 @@ class LocalWriter:
             edited = Comment(id=number, author=BOT, body=body, created_at=now(), updated_at=now())
             comments = (*thread.comments, edited)
         write_thread(self._folder, thread.changed(comments=comments))
-        return Receipt(key=output.key, kind=output.kind, id=edited.id, url=f"{self._url(output.number)}#{edited.id}")
+        return Receipt(
+            key=output.key, kind=output.kind, id=edited.id, url=f"{_page(self._folder, output.number)}#{edited.id}"
+        )
 
     def _labels(self, output: LabelChange) -> Receipt:
-        thread = self._thread(output.number)
+        thread = _thread(self._folder, output.number)
         kept = [each for each in thread.labels if each not in output.remove]
         labels = (*kept, *(each for each in output.add if each not in kept))
         write_thread(self._folder, thread.changed(labels=labels))
@@ -131,17 +124,17 @@ class LocalWriter:
                 draft=True,
             )
             write_thread(self._folder, pull)
-        return Receipt(key=output.key, kind=output.kind, id=number, url=self._url(number))
+        return Receipt(key=output.key, kind=output.kind, id=number, url=_page(self._folder, number))
 
     def _check(self, output: Check) -> Receipt:
         """Check runs hang on commits; the folder keeps them with the thread whose head that commit is, if any."""
         reader = LocalReader(self._folder)
         for number in numbers(self._folder):
-            subject, thread = reader.subject(number), self._thread(number)
+            subject, thread = reader.subject(number), _thread(self._folder, number)
             if subject and subject.pull and subject.pull.head.sha == output.sha:
                 others = tuple(each for each in thread.checks if each.external != output.external)
                 write_thread(self._folder, thread.changed(checks=(*others, output)))
-                return Receipt(key=output.key, kind=output.kind, id=number, url=self._url(number))
+                return Receipt(key=output.key, kind=output.kind, id=number, url=_page(self._folder, number))
         return Receipt(key=output.key, kind=output.kind)
 
     def _review(self, output: Review) -> Receipt:
@@ -155,10 +148,21 @@ class LocalWriter:
     def _undone(self, output: ClosePull | DeleteBranch | Revert) -> Receipt:
         receipt = Receipt(key=output.key, kind=output.kind)
         if isinstance(output, ClosePull):
-            write_thread(self._folder, self._thread(output.number).changed(state="closed"))
+            write_thread(self._folder, _thread(self._folder, output.number).changed(state="closed"))
         elif isinstance(output, DeleteBranch):
             if gitdir.resolve(self._git, f"refs/heads/{output.branch}") == output.sha:
                 gitdir.git(self._git, "update-ref", "-d", f"refs/heads/{output.branch}", output.sha)
         else:
             raise Conflict("not_undone", "a folder's commits are undone with git", hint=f"git revert {output.sha}")
         return receipt
+
+
+def _thread(folder: Path, number: int) -> Thread:
+    thread = read_thread(folder, number)
+    if thread is None:
+        raise NotFound("no_such_subject", f"there is no issue or pull request {number}")
+    return thread
+
+
+def _page(folder: Path, number: int) -> str:
+    return (folder / "issues" / f"{number}.json").as_uri()

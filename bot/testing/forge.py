@@ -143,7 +143,7 @@ class FakeWriter:
             case Pull():
                 receipt = self._recorded(output, self.forge.pulls)
             case Check():
-                receipt = self._recorded(output, self.forge.checks)
+                receipt = self._check(output)
             case Review():
                 receipt = self._recorded(output, self.forge.reviews)
             case ClosePull():
@@ -188,6 +188,16 @@ class FakeWriter:
             self.forge.commits.append(commit)
             self.forge.branches[commit.branch] = f"{len(self.forge.commits):040x}"
         return Receipt(key=commit.key, kind=commit.kind, sha=self.forge.branches[commit.branch])
+
+    def _check(self, check: Check) -> Receipt:
+        """One check run for each external id, in the newest stage."""
+        for index, each in enumerate(self.forge.checks):
+            if (each.external, each.name, each.sha) == (check.external, check.name, check.sha):
+                if each.status != check.status:
+                    self.writes.append(check)
+                    self.forge.checks[index] = check
+                return _receipt(check, index + 1)
+        return self._recorded(check, self.forge.checks)
 
     def _recorded(self, output: Recorded, among: list[Recorded]) -> Receipt:
         for index, each in enumerate(among, 1):

@@ -163,9 +163,9 @@ def _check_subject(event: Event, task: Task, subject: Subject | None, request: R
     if subject is not None:
         return (
             gate.check_subject(event, task, subject)
-            or gate.check_label(event, subject)
             or gate.check_head(event, subject)
             or gate.check_asked(request.sha, subject)
+            or gate.check_label(event, subject)
         )
     if task.runtime == "triage" or task.subjects == ("pull_request",):
         return Refuse(code="wrong_subject", reason=f"`{task.name}` needs the number of what it is to work on")
