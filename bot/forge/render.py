@@ -180,6 +180,7 @@ def _finished(
     if result is not None and result.title and conclusion in ("success", "neutral", "action_required"):
         parts.append(f"**{prose.line(result.title)}**")
     parts.append(sections.links(receipts))
+    parts += [sections.note_box(remark) for remark in _how(spec, receipts)]
     if result is not None and result.held:
         parts.append(sections.held_box(result.held, prose))
     elif failure is not None and conclusion not in ("success", "neutral"):
@@ -194,6 +195,16 @@ def _finished(
     elif not result.changes.files and conclusion == "success" and "branch" in spec.task.outputs:
         parts.append("Nothing had to be changed.")
     return parts
+
+
+def _how(spec: RunSpec, receipts: Sequence[Receipt]) -> list[str]:
+    """What people should know about how it was written."""
+    remarks = [receipt.remark for receipt in receipts if receipt.remark]
+    pull = next((receipt for receipt in receipts if receipt.kind == "pull"), None)
+    if pull and spec.subject and spec.subject.pull and "branch" in spec.task.outputs:
+        branch = code_span(clean(spec.subject.pull.head.ref))
+        remarks.append(f"{branch} moved on meanwhile and touched the same files, so this is a pull request into it.")
+    return remarks
 
 
 def receipts_of_code(receipts: Sequence[Receipt]) -> bool:
