@@ -15,7 +15,7 @@ from bot.types.network import HostPattern
 from bot.types.task import Limits
 from bot.types.value import Argv, OutputKind, Permission, SubjectKind, Value
 
-RESERVED = ("help", "status", "stop", "retry")
+RESERVED = ("help", "status", "stop", "retry", "undo", "approve")
 """Words that people type behind the phrase and that are no tasks."""
 
 SHELL_WORDS = ("&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1")

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from bot.types.output import Output
 from bot.types.task import RunSpec
-from bot.types.value import Value
+from bot.types.value import Conclusion, Value
 
 
 class Ignore(Value):
@@ -35,16 +35,33 @@ class Refuse(Value):
     """Whether the repository's own files are at fault: then the run fails, so that whoever keeps them sees it."""
 
 
+class Undoing(Value):
+    """A run that is being undone. What is said about it at the end is made from the receipts of the answer's outputs."""
+
+    number: int
+    """The subject."""
+    state: str
+    """The run's state, as its status comment hides it."""
+    kept: tuple[str, ...] = ()
+    """What can't be taken back, known from the start; sentences of ours in Markdown."""
+
+
 class Answer(Value):
-    """Something that needs no sandbox: help, status, stop, triage."""
+    """Something that needs no sandbox: help, status, stop, undo, triage, a pull request that waits for approval."""
 
     kind: Literal["answer"] = "answer"
     code: str
-    """What is answered: help, status, stop, triage, unknown_command."""
+    """What is answered: help, status, stop, retry, undo, approve, approval, triage, unknown_command."""
     reason: str
     """Why, in a sentence."""
     outputs: tuple[Output, ...]
     """What to publish."""
+    undoing: Undoing | None = None
+    """The run that the outputs take back: then each is tried, and the last words tell what came of it."""
+    optional: bool = False
+    """Whether it is a favour that a token without the right to write leaves undone."""
+    conclusion: Conclusion = "success"
+    """How the event ends; `action_required` where it waits for a person."""
 
 
 class Go(Value):

@@ -114,6 +114,8 @@ class Comment(Value):
     """ISO time of the last edit."""
     url: str = ""
     """Its web page."""
+    commit: str = ""
+    """The commit that was on the page when it was written: of a comment on the diff, and of a review's text."""
 
 
 class Command(Value):

@@ -209,3 +209,5 @@ class Receipt(Value):
     """The branch written, or what a label's change really put on, one name a line."""
     remark: str = ""
     """What people should know about how it was written, a sentence of ours in Markdown."""
+    done: bool = True
+    """False where the world was left as it is, for the reason in `remark`: only what undoes a run may do so."""
