@@ -13,6 +13,7 @@ from bot.errors import Conflict, ForgeError, NotFound
 from bot.types.output import Check, LabelChange, Note, Output, Pull, Reaction
 from bot.types.result import Annotation
 from tests.forge_fixtures import MARKER, NAME, Desk, desk, open_desk
+from tests.github_server.records import CheckRun
 
 __all__ = ["desk"]
 
@@ -33,6 +34,18 @@ def check(desk: Desk, annotations: int) -> Check:
         summary="text",
         annotations=marks,
     )
+
+
+def begun(desk: Desk) -> Check:
+    return check(desk, 0).changed(key="check-begun", status="in_progress", conclusion=None, title="under way")
+
+
+def ended(desk: Desk) -> Check:
+    """The end of a check run that another process began."""
+    app = desk.server.actions
+    fields = {"name": "Sandpiper", "external_id": "check:0123", "status": "in_progress", "started_at": "2026-01-01"}
+    desk.repo.check_runs.append(CheckRun(desk.server.world.next_id(), desk.head, app, fields))
+    return check(desk, 120)
 
 
 def pull(desk: Desk, branch: str = "bot/fix-1") -> Pull:
@@ -56,7 +69,8 @@ def state_of(desk: Desk) -> Any:
             if each.pull
         ],
         "checks": [
-            (each.fields["external_id"], each.fields["conclusion"], each.annotations) for each in desk.repo.check_runs
+            (each.fields["external_id"], each.fields["status"], each.fields.get("conclusion"), each.annotations)
+            for each in desk.repo.check_runs
         ],
         "branches": {name: sorted(desk.files(sha)) for name, sha in desk.repo.git.refs("refs/heads/").items()},
     }
@@ -70,6 +84,8 @@ MAKERS: dict[str, Callable[[Desk], Output]] = {
     "branch": lambda desk: desk.commit(desk.change("a.txt", b"a"), branch="main", create=False),
     "pull": pull,
     "check": lambda desk: check(desk, 120),
+    "check begun": begun,
+    "check ended": ended,
 }
 
 
@@ -104,9 +120,8 @@ def test_a_second_delivery_on_another_machine_changes_nothing(desk: Desk, kind: 
     wanted = state_of(desk)
     assert desk.apply(output, doubt=True) == first
     assert state_of(desk) == wanted
-    if kind != "check":
-        assert desk.apply(output) == first
-        assert state_of(desk) == wanted
+    assert desk.apply(output) == first
+    assert state_of(desk) == wanted
 
 
 @pytest.mark.parametrize("kind", MAKERS)
@@ -246,6 +261,37 @@ def test_a_check_keeps_all_its_annotations(desk: Desk) -> None:
     (run,) = desk.repo.check_runs
     assert [each["message"] for each in run.annotations] == [f"mark {at}" for at in range(120)]
     assert run.fields["status"] == "completed"
+
+
+def test_a_check_follows_its_run_with_one_search(desk: Desk) -> None:
+    _, writer = desk.open()
+    first = writer.apply(begun(desk), blobs=desk.blobs)
+    (run,) = desk.repo.check_runs
+    assert (run.fields["status"], run.fields.get("conclusion")) == ("in_progress", None)
+    assert writer.apply(check(desk, 60), blobs=desk.blobs).id == first.id
+    assert desk.repo.check_runs == [run]
+    assert (run.fields["status"], run.fields["conclusion"], len(run.annotations)) == ("completed", "failure", 60)
+    assert [each.method for each in desk.server.requests] == ["GET", "POST", "PATCH", "PATCH"]
+
+
+def test_a_check_that_another_machine_left_half_told_is_told_to_its_end(desk: Desk) -> None:
+    desk.server.faults.add("PATCH", "/check-runs/", "status", times=9)
+    with pytest.raises(ForgeError):
+        desk.apply(check(desk, 120))
+    assert len(desk.repo.check_runs[0].annotations) == 50
+    desk.server.faults.planted.clear()
+    desk.apply(check(desk, 120))
+    (run,) = desk.repo.check_runs
+    assert [each["message"] for each in run.annotations] == [f"mark {at}" for at in range(120)]
+
+
+def test_a_new_attempt_has_a_check_of_its_own(desk: Desk) -> None:
+    desk.apply(begun(desk))
+    desk.apply(check(desk, 3))
+    desk.apply(begun(desk))
+    desk.apply(check(desk, 1).changed(conclusion="success", title="mended"))
+    shown = [(each.fields["status"], each.fields["conclusion"], len(each.annotations)) for each in desk.repo.check_runs]
+    assert shown == [("completed", "failure", 3), ("completed", "success", 1)]
 
 
 def test_checks_with_a_personal_token_say_what_they_need(desk: Desk) -> None:

@@ -1,8 +1,14 @@
-"""A Check -> a completed check run on GitHub with all its annotations, 50 to a request ("Create a check run")."""
+"""A Check -> one check run on GitHub that follows the run, with all its annotations ("Create a check run", "Update").
+
+The check run is found by its external id, which is the same in every stage, so that whoever goes on, on whichever
+machine, brings the one to its end that somebody else began. Annotations of one request are added to those before,
+50 at the most; their number on GitHub tells how many are there.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import MutableMapping
+from typing import Any, NamedTuple
 
 from bot.errors import ForgeError
 from bot.forge.client import Client, shaped
@@ -17,56 +23,109 @@ MESSAGE_LIMIT = 16_000
 TITLE_LIMIT = 255
 
 
-def publish_check(client: Client, path: str, output: Check, *, doubt: bool) -> Receipt:
-    """Create the check run, then send the annotations that it lacks. `path` is `/repos/<owner>/<name>`."""
-    body = {
-        "name": output.name,
-        "head_sha": output.sha,
-        "external_id": output.external,
-        "status": "completed",
-        "conclusion": output.conclusion,
-        "output": _text(output) | {"annotations": [_annotation(each) for each in output.annotations[:BATCH]]},
-    }
+class Standing(NamedTuple):
+    """A check run as it stands on GitHub."""
+
+    id: int
+    page: str
+    status: str
+    conclusion: str | None
+    title: str
+    sent: int
+    """Annotations that it has."""
+
+
+Known = MutableMapping[str, Standing]
+"""External id -> what was written there last, so that the next stage needs no search."""
+
+
+def publish_check(client: Client, path: str, output: Check, known: Known, *, doubt: bool) -> Receipt:
+    """Bring the check run to the stage of `output`. `path` is `/repos/<owner>/<name>`.
+
+    Raises ForgeError `checks_need_app` where the token is a person's.
+    """
+    found = (None if doubt else known.get(output.external)) or _find(client, path, output)
+    there = found if found and _goes_on(found, output, doubt=doubt) else None
+    there = there or _create(client, path, output, after=found.id if found else 0)
+    url = f"{path}/check-runs/{there.id}"
+    if there.status != output.status:
+        there = _advance(client, url, output, there)
+    while there.sent < len(output.annotations):
+        there = _add(client, url, output, there)
+    known[output.external] = there
+    return Receipt(key=output.key, kind=output.kind, id=there.id, url=there.page)
+
+
+def _goes_on(there: Standing, output: Check, *, doubt: bool) -> bool:
+    """Not for one that an earlier attempt completed: remarks can't be taken back, so a new attempt has a new one.
+
+    A completed one that was in doubt, or that says the same (another machine was here), is this one.
+    """
+    if there.status != "completed":
+        return True
+    same = (there.conclusion, there.title) == (output.conclusion, output.title[:TITLE_LIMIT])
+    return output.status == "completed" and (doubt or same)
+
+
+def _create(client: Client, path: str, output: Check, *, after: int) -> Standing:
+    body = {"name": output.name, "head_sha": output.sha, "external_id": output.external, **_stage(output, 0)}
+
+    def find() -> Standing | None:
+        found = _find(client, path, output)
+        return found if found and found.id > after else None
+
     try:
-        made = client.settle(
-            lambda: client.write("POST", f"{path}/check-runs", body), lambda: _find(client, path, output), doubt=doubt
-        )
+        return client.settle(lambda: shaped(_standing, client.write("POST", f"{path}/check-runs", body)), find)
     except ForgeError as error:
         if "authenticate via a GitHub App" not in error.message:
             raise
         hint = "check runs need the job's own token or an App's; take `check` out of the task's outputs"
         raise ForgeError("checks_need_app", error.message, hint=hint) from None
-    run = shaped(_id, made)
-    url = f"{path}/check-runs/{run}"
-    sent = shaped(_count, made)
-    while sent < len(output.annotations):
-        sent = _send(client, url, output, sent)
-    return Receipt(key=output.key, kind=output.kind, id=run, url=made.get("html_url") or "")
 
 
-def _send(client: Client, url: str, output: Check, sent: int) -> int:
-    """Add the next annotations. They add up, so after a lost answer their number is read back."""
-    batch = [_annotation(each) for each in output.annotations[sent : sent + BATCH]]
+def _advance(client: Client, url: str, output: Check, there: Standing) -> Standing:
+    """Bring it to another stage, with the next annotations."""
 
-    def find() -> int | None:
-        count = shaped(_count, client.get(url))
-        return count if count > sent else None
+    def find() -> Standing | None:
+        now = shaped(_standing, client.get(url))
+        return now if now.status == output.status else None
 
-    def make() -> int:
-        client.write("PATCH", url, {"output": _text(output) | {"annotations": batch}})
-        return sent + len(batch)
-
-    return client.settle(make, find)
+    return client.settle(lambda: _patch(client, url, _stage(output, there.sent)), find)
 
 
-def _find(client: Client, path: str, output: Check) -> Any:
+def _add(client: Client, url: str, output: Check, there: Standing) -> Standing:
+    """The next annotations. They add up, so after a lost answer their number is read back."""
+    body = {"output": _text(output, there.sent)}
+
+    def find() -> Standing | None:
+        now = shaped(_standing, client.get(url))
+        return now if now.sent > there.sent else None
+
+    return client.settle(lambda: _patch(client, url, body), find)
+
+
+def _patch(client: Client, url: str, body: dict[str, Any]) -> Standing:
+    return shaped(_standing, client.write("PATCH", url, body))
+
+
+def _find(client: Client, path: str, output: Check) -> Standing | None:
+    """The newest one with this external id."""
     query = {"check_name": output.name, "filter": "all", "per_page": 100}
-    found = client.get(f"{path}/commits/{output.sha}/check-runs", query)
-    return next((row for row in shaped(_rows, found) if row.get("external_id") == output.external), None)
+    rows = shaped(_rows, client.get(f"{path}/commits/{output.sha}/check-runs", query))
+    found = [shaped(_standing, row) for row in rows if row.get("external_id") == output.external]
+    return max(found, key=lambda each: each.id, default=None)
 
 
-def _text(output: Check) -> dict[str, Any]:
-    return {"title": output.title[:TITLE_LIMIT], "summary": output.summary[:TEXT_LIMIT] or output.title}
+def _stage(output: Check, sent: int) -> dict[str, Any]:
+    conclusion = {"conclusion": output.conclusion} if output.status == "completed" else {}
+    return {"status": output.status, **conclusion, "output": _text(output, sent)}
+
+
+def _text(output: Check, sent: int) -> dict[str, Any]:
+    """Words, and the annotations that come after the first `sent`."""
+    words = {"title": output.title[:TITLE_LIMIT], "summary": output.summary[:TEXT_LIMIT] or output.title}
+    batch = [_annotation(each) for each in output.annotations[sent : sent + BATCH]]
+    return words | ({"annotations": batch} if batch else {})
 
 
 def _annotation(each: Annotation) -> dict[str, Any]:
@@ -80,12 +139,16 @@ def _annotation(each: Annotation) -> dict[str, Any]:
     return body | ({"title": each.title[:TITLE_LIMIT]} if each.title else {})
 
 
-def _id(data: Any) -> int:
-    return int(data["id"])
-
-
-def _count(data: Any) -> int:
-    return int(data["output"]["annotations_count"])
+def _standing(data: Any) -> Standing:
+    output = data.get("output") or {}
+    return Standing(
+        id=int(data["id"]),
+        page=str(data.get("html_url") or ""),
+        status=str(data["status"]),
+        conclusion=data.get("conclusion"),
+        title=str(output.get("title") or ""),
+        sent=int(output.get("annotations_count") or 0),
+    )
 
 
 def _rows(data: Any) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bot.errors import Conflict, ForgeError, NotFound
-from bot.forge.checks import publish_check
+from bot.forge.checks import Standing, publish_check
 from bot.forge.client import Client, shaped
 from bot.forge.commits import publish_commit
 from bot.forge.pulls import publish_pull
@@ -45,6 +45,7 @@ class GitHubWriter:
         self._viewer = viewer
         self._notes: dict[tuple[int, str], int] = {}
         """(number, marker) -> comment, so that later edits need no search."""
+        self._checks: dict[str, Standing] = {}
 
     def apply(self, output: Output, *, blobs: Path, doubt: bool = False) -> Receipt:
         """Publish one output. Raises ForgeError, NotFound and Conflict as the forge answers."""
@@ -60,7 +61,7 @@ class GitHubWriter:
             case Pull():
                 return publish_pull(self._client, self._path, output, doubt=doubt)
             case Check():
-                return publish_check(self._client, self._path, output, doubt=doubt)
+                return publish_check(self._client, self._path, output, self._checks, doubt=doubt)
             case Review():
                 return publish_review(self._client, self._path, output, self._viewer, doubt=doubt)
             case ClosePull():
