@@ -31,7 +31,7 @@ OWNED = re.compile(r"/repos/([^/]+)/([^/]+)(?=/|$)")
 
 
 @dataclass
-class Ledger:
+class Journal:
     """What went through the server, for tests to assert on."""
 
     requests: list[Request] = field(default_factory=list)
@@ -105,13 +105,13 @@ def parse(request: Request) -> None:
         raise ApiError(400, "Body should be a JSON object")
 
 
-def check(ledger: Ledger, request: Request, route: Route, params: dict[str, str]) -> list[str]:
+def check(journal: Journal, request: Request, route: Route, params: dict[str, str]) -> list[str]:
     """Hold a request against the description; returns what is wrong with the shape of its body."""
     method, sent = request.method.lower(), bool(request.raw)
     wrong = contract.body_faults(route.template, method, request.body, sent)
     found = contract.parameter_faults(route.template, method, params, request.query) + wrong
     found += contract.strangers(route.template, method, request.body)
-    ledger.violations += [f"{request.method} {request.path}: {one}" for one in found]
+    journal.violations += [f"{request.method} {request.path}: {one}" for one in found]
     return wrong
 
 
@@ -127,7 +127,7 @@ def repo_of(world: World, request: Request, params: dict[str, str]) -> Repo:
     return world.repos[name]
 
 
-def answer(world: World, ledger: Ledger, request: Request) -> Answer:
+def answer(world: World, journal: Journal, request: Request) -> Answer:
     """Carry one request out."""
     if not request.headers.get("user-agent"):
         raise ApiError(
@@ -143,7 +143,7 @@ def answer(world: World, ledger: Ledger, request: Request) -> Answer:
         request.login = caller.app.slug
     found = route_of("GET" if request.method == "HEAD" else request.method, canonical(world, request.path))
     if found is None:
-        ledger.unknown.append(f"{request.method} {request.path}")
+        journal.unknown.append(f"{request.method} {request.path}")
         raise not_found()
     route, params = found
     request.operation = f"{route.method} {route.template}"
@@ -152,26 +152,26 @@ def answer(world: World, ledger: Ledger, request: Request) -> Answer:
     if repo is not None and caller.app is None:
         see(caller, repo)
     parse(request)
-    wrong = check(ledger, request, route, params)
+    wrong = check(journal, request, route, params)
     permit(call, route.need, route.role)
     if wrong:
         raise ApiError(422, "Invalid request.\n\n" + "\n".join(wrong))
     return route.handler(call)
 
 
-def answered(world: World, ledger: Ledger, request: Request, check_answers: bool) -> Answer:
+def answered(world: World, journal: Journal, request: Request, check_answers: bool) -> Answer:
     """The answer to a request, errors included, with the headers that every answer carries."""
     try:
-        made = answer(world, ledger, request)
+        made = answer(world, journal, request)
     except ApiError as error:
         made = error.answer()
     except Exception:  # noqa: BLE001 - a mistake of this server must fail the test that met it, not hang it
-        ledger.violations.append(f"{request.method} {request.path}: {traceback.format_exc()}")
+        journal.violations.append(f"{request.method} {request.path}: {traceback.format_exc()}")
         made = ApiError(500, "Server Error").answer()
     if check_answers and request.operation is not None:
         method, template = request.operation.split()
         found = contract.answer_faults(template, method.lower(), made.status, made.body)
-        ledger.answer_violations += [f"{request.method} {request.path}: {one}" for one in found]
+        journal.answer_violations += [f"{request.method} {request.path}: {one}" for one in found]
     return conditional(world, request, made)
 
 
@@ -183,7 +183,7 @@ def conditional(world: World, request: Request, made: Answer) -> Answer:
         "X-GitHub-Media-Type": "github.v3; format=json",
     }
     if request.method == "GET" and made.status == 200:
-        tag = f'W/"{hashlib.sha256(encoded(made)).hexdigest()}"'
+        tag = f'W/"{hashlib.sha256(made.wire()).hexdigest()}"'
         headers["ETag"] = tag
         headers["Cache-Control"] = "private, max-age=60, s-maxage=60"
         if tag.removeprefix("W/") in request.headers.get("if-none-match", ""):
@@ -196,10 +196,3 @@ def conditional(world: World, request: Request, made: Answer) -> Answer:
         headers["X-OAuth-Scopes"] = token.scopes
     made.headers = headers | made.headers
     return made
-
-
-def encoded(made: Answer) -> bytes:
-    """The body as it goes over the wire."""
-    if made.body is None:
-        return b""
-    return made.body if isinstance(made.body, bytes) else json.dumps(made.body).encode()

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
-from .dispatch import encoded
 from .exchange import Answer, Request
 
 Handle = Callable[[Request], Answer | None]
@@ -50,7 +49,7 @@ class Conversation(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
             return
-        body = encoded(answer)
+        body = answer.wire()
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
@@ -59,8 +58,11 @@ class Conversation(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD" and answer.status not in (204, 304):
-            self.wfile.write(body)
+            self.wfile.write(body[: len(body) // 2] if answer.ends_early else body)
         self.wfile.flush()
+        if answer.ends_early:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = serve
 

@@ -1,5 +1,6 @@
 """One HTTP exchange: the request as recorded, the answer to send, and errors in GitHub's own JSON shape."""
 
+import json
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,12 @@ class Request:
         """Whether its method may change something."""
         return self.method not in ("GET", "HEAD", "OPTIONS")
 
+    @property
+    def reads(self) -> bool:
+        """Whether it changes nothing: by its method, a GraphQL document without a mutation, or git's fetch."""
+        asks = self.path.endswith("/graphql") and b"mutation" not in self.raw
+        return not self.is_write or asks or self.path.endswith("/git-upload-pack")
+
 
 @dataclass
 class Answer:
@@ -45,6 +52,14 @@ class Answer:
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json; charset=utf-8"
+    ends_early: bool = False
+    """Whether the connection breaks in the middle of the body."""
+
+    def wire(self) -> bytes:
+        """The body as it goes over the wire."""
+        if self.body is None:
+            return b""
+        return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
 
 
 class ApiError(Exception):

@@ -8,12 +8,27 @@ from typing import Literal
 from .exchange import DOCS, Answer, Request
 
 Kind = Literal[
-    "drop_before", "drop_after", "delay", "status", "secondary_limit", "primary_limit", "expired", "redirect"
-]
+    "drop_before", "drop_after", "delay", "status", "secondary_limit", "primary_limit", "expired", "redirect",
+    "status_after", "cut_after", "mangle_after", "hang_after", "stale",
+]  # fmt: skip
+Body = Literal["", "json", "html", "empty", "truncated"]
 SECONDARY = (
     "You have exceeded a secondary rate limit. Please wait a few minutes before you try again. "
     "If you reach out to GitHub Support for help, please include the request ID."
 )
+TEXTS = {
+    400: "Problems parsing JSON",
+    401: "Bad credentials",
+    404: "Not Found",
+    409: "Git Repository is empty.",
+    410: "This issue was deleted",
+    422: "Validation Failed",
+    451: "Repository access blocked",
+}
+"""What GitHub says with a status; what it does not name gets a plain text."""
+USUAL = {
+    "status": 502, "status_after": 502, "secondary_limit": 403, "primary_limit": 403, "expired": 401, "redirect": 301,
+}  # fmt: skip
 
 
 @dataclass
@@ -29,11 +44,14 @@ class Fault:
     retry_after: int | None
     seconds: float
     location: str | None
+    body: Body
     met: int = 0
     """How many requests it has struck."""
 
     def fits(self, request: Request) -> bool:
-        """Whether it is meant for this request."""
+        """Whether it is meant for this request; only what reads can be answered with an older state."""
+        if self.kind == "stale" and not request.reads:
+            return False
         return self.method in ("*", request.method) and self.path.search(request.path) is not None
 
 
@@ -42,6 +60,11 @@ class Faults:
     """The failures that are planted, struck in the order in which they were added."""
 
     planted: list[Fault] = field(default_factory=list)
+
+    @property
+    def want_past(self) -> bool:
+        """Whether answers with an older state will be needed."""
+        return any(fault.kind == "stale" and fault.times != 0 for fault in self.planted)
 
     def add(
         self,
@@ -55,28 +78,25 @@ class Faults:
         retry_after: int | None = None,
         seconds: float = 0.0,
         location: str | None = None,
+        body: Body = "",
     ) -> Fault:
         """Plant a failure for the next `times` requests (-1: all), after the first `skip`, of a method (`*`: any) whose
         path matches a regular expression.
 
-        drop_before: the connection closes, nothing was done. drop_after: it closes after the write was done.
-        delay: `seconds` pass first. status: `status`, HTML above 499. secondary_limit: `status` 403 or 429 with
-        Retry-After. primary_limit: 403 with nothing remaining
-        and a reset `seconds` from now. expired: 401. redirect: `status` 301 to `location`,
-        by default the same resource by its repository's number.
+        Nothing is done: drop_before closes the connection; status answers `status` with GitHub's JSON or, above 499,
+        its HTML page, or whatever `body` asks for; secondary_limit is 403 or 429, with Retry-After if `retry_after` is
+        given; primary_limit has nothing remaining and a reset `seconds` from now; expired is 401; redirect leads to
+        `location`, by default to the same resource by its repository's number.
+        It is done, and the client can't know: drop_after closes the connection, cut_after in the middle of the answer,
+        hang_after once `seconds` of silence are over; status_after answers `status`; mangle_after sends half of the
+        JSON as if it were whole.
+        It is done: delay answers `seconds` later; stale answers a read as it would have been answered before the last
+        write that changed the answer.
         """
-        usual = {"status": 502, "secondary_limit": 403, "primary_limit": 403, "expired": 401, "redirect": 301}
         fault = Fault(
-            method,
-            re.compile(path),
-            kind,
-            times,
-            skip,
-            status or usual.get(kind, 0),
-            retry_after,
-            seconds,
-            location,
-        )
+            method, re.compile(path), kind, times, skip, status or USUAL.get(kind, 0), retry_after, seconds, location,
+            body,
+        )  # fmt: skip
         self.planted.append(fault)
         return fault
 
@@ -94,14 +114,11 @@ class Faults:
         return None
 
 
-def answer_of(fault: Fault, elsewhere: str) -> Answer | None:
-    """What the client gets instead of an answer; None where the request goes on."""
+def instead_of(fault: Fault, elsewhere: str) -> Answer | None:
+    """What the client gets where nothing is done; None where the request goes on."""
     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
     if fault.kind == "status":
-        if fault.status >= 500:
-            page = f"<html><body><h1>{fault.status}</h1>This page is taking too long to load.</body></html>"
-            return Answer(fault.status, page.encode(), headers, "text/html; charset=utf-8")
-        return message(fault.status, "Planted failure", headers)
+        return refusal(fault, headers)
     if fault.kind == "secondary_limit":
         return message(fault.status, SECONDARY, headers)
     if fault.kind == "primary_limit":
@@ -117,6 +134,33 @@ def answer_of(fault: Fault, elsewhere: str) -> Answer | None:
             {"Location": target},
         )
     return None
+
+
+def afterwards(fault: Fault, made: Answer) -> Answer | None:
+    """What the client gets of an answer to a request that was carried out; None closes the connection."""
+    if fault.kind in ("drop_after", "hang_after"):
+        time.sleep(fault.seconds)
+        return None
+    if fault.kind == "status_after":
+        return refusal(fault, {})
+    if fault.kind == "cut_after":
+        return Answer(made.status, made.body, made.headers, made.content_type, ends_early=True)
+    if fault.kind == "mangle_after":
+        half = made.wire()[: len(made.wire()) // 2]
+        return Answer(made.status, half, made.headers, made.content_type) if half else None
+    return made
+
+
+def refusal(fault: Fault, headers: dict[str, str]) -> Answer:
+    """An error answer with the body that the fault asks for."""
+    kind = fault.body or ("html" if fault.status >= 500 else "json")
+    if kind == "html":
+        page = f"<html><body><h1>{fault.status}</h1>This page is taking too long to load.</body></html>"
+        return Answer(fault.status, page.encode(), headers, "text/html; charset=utf-8")
+    made = message(fault.status, TEXTS.get(fault.status, "Planted failure"), headers)
+    if kind == "json":
+        return made
+    return Answer(fault.status, b"" if kind == "empty" else made.wire()[:20], headers)
 
 
 def message(status: int, text: str, headers: dict[str, str]) -> Answer:
