@@ -105,7 +105,8 @@ class _Branch:
 
     def _receipt(self, made: Any) -> Receipt:
         url = str(made.get("html_url") or "")
-        return Receipt(key=self._output.key, kind=self._output.kind, sha=shaped(_sha, made), url=url)
+        sha, branch = shaped(_sha, made), self._output.branch
+        return Receipt(key=self._output.key, kind=self._output.kind, sha=sha, url=url, name=branch)
 
 
 def _build_tree(client: Client, path: str, output: Commit, blobs: Path) -> str:
