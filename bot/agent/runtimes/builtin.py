@@ -11,7 +11,7 @@ from bot.agent.compose import opening
 from bot.agent.detect import detect
 from bot.agent.limits import Clock, Deadline, Ended
 from bot.agent.loop import Conversation
-from bot.agent.remarks import remarks
+from bot.agent.reports import annotated, reports_before
 from bot.agent.tools import Finish, Hands
 from bot.agent.verify import Comparison, compare, ended_by, run_commands
 from bot.protocols import LLM, Cancelled, Observer, Sandbox
@@ -38,8 +38,9 @@ class BuiltinRuntime:
 
     def run(self, spec: RunSpec, sandbox: Sandbox, *, watch: Observer, cancelled: Cancelled) -> Outcome:
         """Do the task. Raises SandboxError, Cancelled."""
+        before = reports_before(spec.task, sandbox)
         outcome = self._done(spec, sandbox, watch, cancelled)
-        return outcome.changed(annotations=remarks(outcome.reports, sandbox))
+        return annotated(outcome, spec.task, sandbox, before)
 
     def _done(self, spec: RunSpec, sandbox: Sandbox, watch: Observer, cancelled: Cancelled) -> Outcome:
         task = spec.task

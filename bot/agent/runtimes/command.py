@@ -8,7 +8,7 @@ from functools import partial
 
 from bot.agent.detect import Purpose, detect
 from bot.agent.limits import Clock, Deadline, Ended, time_limit
-from bot.agent.remarks import remarks
+from bot.agent.reports import annotated, reports_before
 from bot.agent.verify import compare, ended_by, run_commands
 from bot.protocols import Cancelled, Observer, Sandbox
 from bot.types.result import CommandReport, Failure, Outcome
@@ -28,8 +28,9 @@ class CommandRuntime:
 
     def run(self, spec: RunSpec, sandbox: Sandbox, *, watch: Observer, cancelled: Cancelled) -> Outcome:
         """Do the task. Raises SandboxError, Cancelled."""
+        before = reports_before(spec.task, sandbox)
         outcome = self._done(spec.task, sandbox, watch, cancelled)
-        return outcome.changed(annotations=remarks(outcome.reports, sandbox))
+        return annotated(outcome, spec.task, sandbox, before)
 
     def _done(self, task: Task, sandbox: Sandbox, watch: Observer, cancelled: Cancelled) -> Outcome:
         deadline = Deadline.after(task.limits.minutes, self._clock)
