@@ -5,6 +5,7 @@ Every field can be set as SANDPIPER_<FIELD>; the Action's inputs are the same na
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from bot.types.value import Value
 PREFIX = "SANDPIPER_"
 FALLBACKS = {"token": "GITHUB_TOKEN", "api_url": "GITHUB_API_URL", "server_url": "GITHUB_SERVER_URL"}
 """Variables that GitHub's runner sets, used where ours is not set."""
+_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
 class Settings(Value):
@@ -25,6 +28,16 @@ class Settings(Value):
 
     token: SecretStr | None = None
     """GitHub token: the job's own, a personal one, or an installation's."""
+    tokens: Mapping[str, str] = Field(default_factory=dict)
+    """Organisation -> name of the variable that holds its token, as `acme=ACME_TOKEN`; others use `token`."""
+    app_id: str | None = Field(default=None, pattern=r"^([0-9]{1,20}|Iv[A-Za-z0-9.]{8,60})$")
+    """Number or client id of a GitHub App; with its key it takes the place of `token`."""
+    app_key: SecretStr | None = None
+    r"""The App's private key in PEM; `\n` may stand for the ends of its lines."""
+    app_key_file: Path | None = None
+    """File that holds the App's private key; nobody but its owner may read it."""
+    installation: int | None = Field(default=None, ge=1)
+    """Number of the App's installation; the event's, or looked up by the repository, if None."""
     api_url: str | None = None
     """Address of GitHub's REST API; the public one if None, a GitHub Enterprise Server's otherwise."""
     server_url: str | None = None
@@ -39,6 +52,8 @@ class Settings(Value):
     """Further models that a repository's policy may choose."""
     phrase: str = Field(default="/bot", min_length=2, max_length=40, pattern=r"^[/@][A-Za-z0-9][A-Za-z0-9_-]*$")
     """Word that starts a command."""
+    mention: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,99}$")
+    """The bot's own name: a comment that begins with `@name` is a command, too."""
     label_prefix: str = Field(default="bot:", min_length=1, max_length=20)
     """Beginning of labels that start a task."""
     policy: str = ".github/bot.yml"
@@ -81,6 +96,40 @@ class Settings(Value):
     """File that records every step of every sandbox, hash-chained; `audit.jsonl` in the state folder if None."""
     metrics_file: Path | None = None
     """File for Prometheus' text format, replaced as sandboxes come and go; needs the extra `metrics`."""
+
+    @field_validator("tokens", mode="before")
+    @classmethod
+    def _paired(cls, value: Any) -> Any:
+        """`acme=ACME_TOKEN other=OTHER_TOKEN`, between commas or spaces."""
+        if not isinstance(value, str):
+            return value
+        pairs = [each.partition("=") for each in value.replace(",", " ").split()]
+        if wrong := next((left for left, _, right in pairs if not (_OWNER.fullmatch(left) and right)), None):
+            raise ValueError(f"not ORGANISATION=VARIABLE: {wrong[:100]!r}")
+        if len({left for left, _, _ in pairs}) < len(pairs):
+            raise ValueError("an organisation is named twice")
+        return {left: right for left, _, right in pairs}
+
+    @field_validator("tokens")
+    @classmethod
+    def _named(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        """A token in a variable's place is not echoed."""
+        for owner, variable in value.items():
+            if not _VARIABLE.fullmatch(variable):
+                raise ValueError(f"what {owner[:100]!r} stands beside is not the name of a variable")
+        return value
+
+    @field_validator("app_key")
+    @classmethod
+    def _lines(cls, value: SecretStr | None) -> SecretStr | None:
+        """A variable of one line holds a key of many."""
+        return SecretStr(value.get_secret_value().replace("\\n", "\n")) if value else value
+
+    @field_validator("mention", mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        """As people write it, or as GitHub names an App's account."""
+        return value.removeprefix("@").removesuffix("[bot]") if isinstance(value, str) else value
 
     @field_validator("models", "images", "hosts", "private_hosts", "runtimes", "trusted_bots", mode="before")
     @classmethod
