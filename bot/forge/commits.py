@@ -1,210 +1,239 @@
 """A Commit -> a signed commit on a branch, made through GitHub's Git Data API: no git runs, nothing is checked out.
 
-The order of things: tree, comparison with the validated changes, commit, and the branch last. Whatever happens before
-the last step leaves nothing that anybody could see. No author is named, so GitHub signs the commit.
+The order of things: tree, comparison with the validated changes, commit, comparison with what was asked, and the branch
+last. Whatever happens before the last step leaves nothing that anybody could see. No author is named, so GitHub signs
+the commit. The branch is never forced: one that moved on meanwhile gets the commit on top where nobody touched the same
+files, or is left alone.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from bot.blobs import read_blob
 from bot.errors import Conflict, ForgeError, NotFound
 from bot.forge.client import Client, shaped
-from bot.forge.trees import Entry, Trees
+from bot.forge.trees import Clash, Entry, Trees
+from bot.forge.uploads import Piece, make_tree, pieces_of, sha_of
 from bot.types.output import Commit, Receipt
-from bot.types.sandbox import FileChange
 
-INLINE_FILE = 64_000
-"""Bytes of a text that travels inside the tree; a larger file becomes a blob of its own first."""
-INLINE_TREE = 2_000_000
-"""Bytes of texts in one request."""
-BATCH = 500
-"""Entries in one request: GitHub gives up on trees that take too long."""
 OUR_BRANCH = re.compile(r"bot/(?!.*(?:\.\.|//|/\.|\.lock(?:/|$)))[A-Za-z0-9][A-Za-z0-9._/-]*(?<![./])")
+ATTEMPTS = 4
+"""How often a branch may move between our look at it and our write before it is left alone."""
+SEEN = 100
+"""Commits, newest first, among which an earlier delivery's commit is looked for: a page."""
 
-Expected = dict[str, Entry | None]
+
+class Made(NamedTuple):
+    """What matters of a commit."""
+
+    sha: str
+    tree: str
+    parents: list[str]
+    message: str
+    url: str
 
 
 def publish_commit(client: Client, path: str, output: Commit, blobs: Path, *, doubt: bool) -> Receipt:
-    """Commit `output.files` on `output.parent` and move the branch there. `path` is `/repos/<owner>/<name>`.
+    """Commit `output.files` on `output.parent`, or on top of what came in meanwhile, and move the branch there.
 
-    Raises Conflict `branch_exists`, `branch_gone`, `head_moved`, `empty_commit`, ForgeError `tree_differs` and
-    TaskError `blob_missing`, `blob_damaged`.
+    `path` is `/repos/<owner>/<name>`. An earlier delivery's commit is kept wherever it lies below the branch's head.
+    Raises Conflict `branch_exists`, `branch_gone`, `head_moved`, `empty_commit`, ForgeError `tree_differs`,
+    `commit_differs` and TaskError `blob_missing`, `blob_damaged`.
     """
     if output.create and not OUR_BRANCH.fullmatch(output.branch):
         hint = "new branches are named bot/..."
         raise ForgeError("branch_refused", f"not a branch that may be created: {output.branch!r}", hint=hint)
-    branch = _Branch(client, path, output)
-    head = branch.head() if doubt or not output.create else None
-    if not output.create and head is None:
-        raise Conflict("branch_gone", f"the branch {output.branch} is gone", hint="restore it and start again")
-    tree = _build_tree(client, path, output, blobs)
-    if head not in (None, output.parent):
-        return branch.ours(str(head), tree)
-    body = {"message": output.message, "tree": tree, "parents": [output.parent]}
-    # A commit that nothing points to is nobody's: making it twice does no harm.
-    made = client.repeat("POST", f"{path}/git/commits", body)
-    return branch.move(made, tree)
+    work = _Work(client, path, output, blobs)
+    head = work.head() if doubt or not output.create else None
+    for _ in range(ATTEMPTS):
+        if head is None and not output.create:
+            raise Conflict("branch_gone", f"the branch {output.branch} is gone", hint="restore it and start again")
+        if head is not None and (output.create or head != output.parent) and (kept := work.earlier(head)):
+            return work.receipt(kept)
+        on = work.place(head)
+        made = work.make(on)
+        try:
+            work.move(made)
+            return work.receipt(made)
+        except Conflict:
+            now = work.head()
+            if now == made.sha:
+                return work.receipt(made)
+            if now == head:  # it did not move: refused for another reason
+                raise
+            head = now
+    raise _moved(output, str(head), "and keeps moving")
 
 
-class _Branch:
-    """The branch that a commit goes to."""
+class _Work:
+    """One commit on its way to its branch."""
 
-    def __init__(self, client: Client, path: str, output: Commit) -> None:
-        self._client, self._path, self._output = client, path, output
+    def __init__(self, client: Client, path: str, output: Commit, blobs: Path) -> None:
+        self._client, self._path, self._output, self._blobs = client, path, output, blobs
         self._ref = f"heads/{quote(output.branch, safe='/')}"
+        self._trees, self._roots = Trees(client, path), dict[str, str]()
+        self._sent: set[str] = set()
+        self._pieces: tuple[Piece, ...] | None = None
 
     def head(self) -> str | None:
-        """Where it stands, None if there is none."""
+        """Where the branch stands, None if there is none."""
         try:
             return shaped(_target, self._client.get(f"{self._path}/git/ref/{self._ref}"))
         except NotFound:
             return None
 
-    def move(self, made: Any, tree: str) -> Receipt:
-        """Create it at our commit, or forward it from the parent."""
-        sha = shaped(_sha, made)
+    def earlier(self, head: str) -> Made | None:
+        """The commit that an earlier delivery made, at or below the head: our message, and our change, no other."""
+        query = {"sha": head, "per_page": SEEN}
+        rows = [shaped(_listed, row) for row in shaped(list, self._client.get(f"{self._path}/commits", query))]
+        for row in rows:
+            if row.sha == self._output.parent:
+                return None
+            if _same_text(row.message, self._output.message) and len(row.parents) == 1:
+                root = next((each.tree for each in rows if each.sha == row.parents[0]), None)
+                if self._result(root or self._root(row.parents[0])) == row.tree:
+                    return row
+        return None
 
-        def make() -> Any:
+    def place(self, head: str | None) -> str:
+        """The commit to go on: the one that was worked on, or the head. Raises Conflict where neither is possible."""
+        output = self._output
+        if head is None or (head == output.parent and not output.create):
+            return output.parent
+        if output.create:
+            hint = "delete that branch and start again"
+            raise Conflict("branch_exists", f"the branch {output.branch} exists and holds something else", hint=hint)
+        if not output.rebase:
+            raise _moved(output, head, "meanwhile")
+        before, after = self._root(output.parent), self._root(head)
+        wanted = self._wanted()
+        for tree in (before, after):
+            self._trees.reach(tree, wanted)
+        touched = [
+            path
+            for path, entry in wanted.items()
+            if self._trees.entry(after, path) not in (self._trees.entry(before, path), entry)
+        ]
+        if touched:
+            raise _moved(output, head, f"and {_files(len(touched))} that we changed changed there as well")
+        try:
+            self._trees.applied(after, self._missing(after))
+        except Clash:
+            raise _moved(output, head, "and a file and a folder would have the same name") from None
+        return head
+
+    def make(self, on: str) -> Made:
+        """The commit, which nothing points to yet."""
+        root = self._root(on)
+        body = {"message": self._output.message, "tree": self._tree(root), "parents": [on]}
+        # A commit that nothing points to is nobody's: making it twice does no harm.
+        made = shaped(_commit, self._client.repeat("POST", f"{self._path}/git/commits", body))
+        same = made.tree == body["tree"] and made.parents == [on] and _same_text(made.message, self._output.message)
+        if not same:
+            hint = "nothing was published; the patch lies in the artifacts"
+            raise ForgeError("commit_differs", "GitHub's commit is not the one that was asked for", hint=hint)
+        return made
+
+    def move(self, made: Made) -> None:
+        """Create the branch at our commit, or forward it. Raises Conflict where GitHub refuses."""
+
+        def write() -> Made:
             if self._output.create:
-                body: dict[str, Any] = {"ref": f"refs/heads/{self._output.branch}", "sha": sha}
+                body: dict[str, Any] = {"ref": f"refs/heads/{self._output.branch}", "sha": made.sha}
                 self._client.write("POST", f"{self._path}/git/refs", body)
             else:
-                self._client.write("PATCH", f"{self._path}/git/refs/{self._ref}", {"sha": sha, "force": False})
+                body = {"sha": made.sha, "force": False}
+                self._client.write("PATCH", f"{self._path}/git/refs/{self._ref}", body)
             return made
 
-        def find() -> Any:
-            return made if self.head() == sha else None
+        self._client.settle(write, lambda: made if self.head() == made.sha else None)
 
+    def receipt(self, made: Made) -> Receipt:
+        """The proof, which says where the commit went when that is not where it was worked on."""
+        output, on = self._output, made.parents[0]
+        remark = ""
+        if on != output.parent:
+            remark = f"put on top of {on[:7]}, which came in meanwhile; it was checked on {output.parent[:7]}"
+        return Receipt(key=output.key, kind=output.kind, sha=made.sha, url=made.url, name=output.branch, remark=remark)
+
+    def _tree(self, base: str) -> str:
+        """The tree with the changes applied. Raises ForgeError `tree_differs` unless it is what was validated."""
+        wanted = self._missing(base)
+        if not wanted:
+            raise Conflict("empty_commit", "the branch holds all of these changes already", hint="nothing is to do")
+        expected = self._result(base)
+        pieces = [each for each in self._all_pieces() if each.file.path in wanted]
+        self._sent.update(self._trees.contents())
+        tree = make_tree(self._client, self._path, base, pieces, self._blobs, self._sent)
+        if tree != expected and not self._differ_by(base, tree, wanted):
+            hint = "nothing was published; the patch lies in the artifacts"
+            raise ForgeError("tree_differs", "GitHub's tree is not the one that was validated", hint=hint)
+        return tree
+
+    def _differ_by(self, base: str, tree: str, wanted: Mapping[str, Entry | None]) -> bool:
+        """Whether two trees differ by these changes: where names that JSON can't tell hide a tree's own name."""
+        self._trees.whole(tree)
+        return dict(self._trees.differences(base, tree)) == wanted
+
+    def _result(self, base: str) -> str | None:
+        """Name of the tree that the changes make of another; None where they do not fit."""
         try:
-            return self._receipt(self._client.settle(make, find))
-        except Conflict:
-            head = self.head()
-            if head in (None, self._output.parent) and not (self._output.create and head):
-                raise
-            return self.ours(str(head), tree)
+            return self._trees.applied(base, self._missing(base))
+        except Clash:
+            return None
 
-    def ours(self, head: str, tree: str) -> Receipt:
-        """Keep a commit that an earlier delivery made: the same tree on the same parent. Raises Conflict."""
-        found = self._client.get(f"{self._path}/git/commits/{head}")
-        if shaped(_commit, found) == (tree, [self._output.parent]):
-            return self._receipt(found)
-        name, parent = self._output.branch, self._output.parent
-        if self._output.create:
-            hint = "delete that branch and start again"
-            raise Conflict("branch_exists", f"the branch {name} exists and holds something else", hint=hint)
-        said = f"{name} moved from {parent[:12]} to {head[:12]} meanwhile"
-        raise Conflict("head_moved", said, hint="start again to work on the new state")
+    def _missing(self, base: str) -> dict[str, Entry | None]:
+        """The changes that a tree does not hold already."""
+        wanted = self._wanted()
+        self._trees.reach(base, wanted)
+        return {path: entry for path, entry in wanted.items() if self._trees.entry(base, path) != entry}
 
-    def _receipt(self, made: Any) -> Receipt:
-        url = str(made.get("html_url") or "")
-        sha, branch = shaped(_sha, made), self._output.branch
-        return Receipt(key=self._output.key, kind=self._output.kind, sha=sha, url=url, name=branch)
+    def _wanted(self) -> dict[str, Entry | None]:
+        return {each.file.path: each.entry for each in self._all_pieces()}
 
+    def _all_pieces(self) -> tuple[Piece, ...]:
+        if self._pieces is None:
+            self._pieces = pieces_of(self._output, self._blobs)
+        return self._pieces
 
-def _build_tree(client: Client, path: str, output: Commit, blobs: Path) -> str:
-    """The tree with the changes applied. Raises ForgeError `tree_differs` unless it is exactly what was validated."""
-    trees = Trees(client, path)
-    base = trees.whole(output.parent)
-    if base == output.parent:
-        # A server may echo the commit's name; the tree's own stands in the commit.
-        base = trees.whole(shaped(_commit, client.get(f"{path}/git/commits/{output.parent}"))[0])
-    expected: Expected = {}
-    files: list[FileChange] = []
-    for file in output.files:
-        entry = Entry(file.new.mode, _git_sha(read_blob(blobs, file.new), len(output.parent))) if file.new else None
-        if trees.entry(base, file.path) != entry:
-            expected[file.path] = entry
-            files.append(file)
-    if not files:
-        raise Conflict("empty_commit", "the branch holds all of these changes already", hint="nothing is left to do")
-    tree = base
-    for batch in _batches(_not_implied(files), lambda file: _tree_row(client, path, file, expected, blobs)):
-        tree = shaped(_sha, client.repeat("POST", f"{path}/git/trees", {"base_tree": tree, "tree": batch}))
-    trees.whole(tree)
-    if dict(trees.differences(base, tree)) != expected:
-        hint = "nothing was published; the patch lies in the artifacts"
-        raise ForgeError("tree_differs", "GitHub's tree is not the one that was validated", hint=hint)
-    return tree
+    def _root(self, commit: str) -> str:
+        """Name of a commit's tree, all below it fetched in the same request."""
+        if commit not in self._roots:
+            root = self._trees.whole(commit)
+            if root == commit:
+                # A server may echo the commit's name; the tree's own stands in the commit.
+                found = shaped(_commit, self._client.get(f"{self._path}/git/commits/{commit}"))
+                root = self._trees.whole(found.tree)
+            self._roots[commit] = root
+        return self._roots[commit]
 
 
-def _not_implied(files: Sequence[FileChange]) -> list[FileChange]:
-    """Leave out deletions that follow from an addition: a file where its folder was, or a folder where the file was.
-
-    Git's index would do both in either order; a tree that is asked for both at once is refused.
-    """
-    added = {file.path for file in files if file.new}
-    folders = {each for path in added for each in _above(path)}
-    return [
-        file for file in files if file.new or not (file.path in folders or any(up in added for up in _above(file.path)))
-    ]
+def _moved(output: Commit, head: str, how: str) -> Conflict:
+    said = f"{output.branch} moved from {output.parent[:12]} to {head[:12]} {how}"
+    return Conflict("head_moved", said, hint="start again to work on the new state")
 
 
-def _above(path: str) -> list[str]:
-    parts = path.split("/")
-    return ["/".join(parts[:at]) for at in range(1, len(parts))]
+def _files(number: int) -> str:
+    return "a file" if number == 1 else f"{number} files"
 
 
-def _tree_row(client: Client, path: str, file: FileChange, expected: Expected, blobs: Path) -> dict[str, Any]:
-    """One entry of the request; contents that cannot travel inside it are uploaded first."""
-    if file.new is None:
-        was = file.old.mode if file.old else "100644"
-        return {"path": file.path, "mode": was, "type": "blob", "sha": None}
-    row: dict[str, Any] = {"path": file.path, "mode": file.new.mode, "type": "blob"}
-    data = read_blob(blobs, file.new)
-    text = _text(data)
-    if text is not None:
-        return row | {"content": text}
-    body = {"content": base64.b64encode(data).decode(), "encoding": "base64"}
-    made = shaped(_sha, client.repeat("POST", f"{path}/git/blobs", body))
-    entry = expected[file.path]
-    if entry is None or made != entry.sha:
-        raise ForgeError("tree_differs", f"GitHub stored other bytes than were sent for {file.path!r}")
-    return row | {"sha": made}
-
-
-def _batches(files: Sequence[FileChange], row_of: Callable[[FileChange], dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    batches: list[list[dict[str, Any]]] = [[]]
-    size = 0
-    for file in files:
-        row = row_of(file)
-        size += len(row.get("content", ""))
-        if len(batches[-1]) >= BATCH or (size > INLINE_TREE and batches[-1]):
-            batches.append([])
-            size = len(row.get("content", ""))
-        batches[-1].append(row)
-    return batches
-
-
-def _text(data: bytes) -> str | None:
-    if len(data) > INLINE_FILE or b"\0" in data:
-        return None
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return None
-
-
-def _git_sha(data: bytes, length: int) -> str:
-    """Git's name of a blob, in the repository's own object format."""
-    algorithm = hashlib.sha1 if length == 40 else hashlib.sha256  # git's format, no protection
-    return algorithm(b"blob %d\0" % len(data) + data).hexdigest()
-
-
-def _sha(data: Mapping[str, Any]) -> str:
-    return str(data["sha"])
+def _same_text(left: str, right: str) -> bool:
+    """Whether two messages say the same; servers differ in how they end lines and texts."""
+    return left.replace("\r\n", "\n").strip() == right.replace("\r\n", "\n").strip()
 
 
 def _target(data: Mapping[str, Any]) -> str:
     return str(data["object"]["sha"])
 
 
-def _commit(data: Mapping[str, Any]) -> tuple[str, list[str]]:
-    return str(data["tree"]["sha"]), [str(each["sha"]) for each in data["parents"]]
+def _commit(data: Mapping[str, Any]) -> Made:
+    parents = [str(each["sha"]) for each in data["parents"]]
+    return Made(sha_of(data), str(data["tree"]["sha"]), parents, str(data.get("message")), str(data.get("html_url") or ""))
+
+
+def _listed(data: Mapping[str, Any]) -> Made:
+    return _commit({**data["commit"], "sha": data["sha"], "parents": data["parents"], "html_url": data.get("html_url")})
