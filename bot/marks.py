@@ -25,17 +25,23 @@ LEADING_LINES = 4
 _STATE = re.compile(r"<!-- sandpiper:state=([A-Za-z0-9_-]{1,20000}) -->")
 
 
+RUN_TRAILER = "Sandpiper-Run"
+"""Git trailer of every commit that a run makes: the run's id."""
+
+
 class Made(Value):
     """What a run published beside its comment, so that `undo` can take it back."""
 
     branch: str = ""
     """The branch that was written."""
-    sha: str = ""
+    sha: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})?$")] = ""
     """The commit made on it."""
     pull: int = 0
     """The pull request opened."""
     labels: tuple[str, ...] = ()
     """Labels that it put on and that were not there before."""
+    review: bool = False
+    """Whether it wrote a review, which GitHub lets nobody take back."""
     undone: bool = False
     """Whether it was taken back."""
 
@@ -72,7 +78,8 @@ def made_of(receipts: Sequence[Receipt]) -> Made:
         branch=commit.name if commit else "",
         sha=commit.sha if commit else "",
         pull=pull.id if pull else 0,
-        labels=tuple(name for names in put_on for name in names),
+        labels=tuple(dict.fromkeys(name for names in put_on for name in names)),
+        review="review" in last,
     )
 
 

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+from bot.answering import answer
 from bot.deps import Deps, tell
 from bot.errors import Cancelled as CancelledError
 from bot.errors import SandboxExpired, SandpiperError
@@ -21,7 +22,6 @@ from bot.redaction import redact
 from bot.triage.decide import decide
 from bot.types.decision import Answer, Decision, Go, Refuse
 from bot.types.event import Event
-from bot.types.output import Output
 from bot.types.result import Failure
 from bot.types.run import Run, run_id_of
 from bot.types.task import RunSpec
@@ -106,18 +106,15 @@ def _decided(run: Run, deps: Deps) -> tuple[Run, Decision]:
 
 def _answered(run: Run, decision: Decision, deps: Deps) -> Run:
     """Publish what needs no sandbox: an answer, or a polite refusal; nothing where the event is ignored."""
-    outputs: tuple[Output, ...] = ()
-    failure = None
     if isinstance(decision, Answer):
-        outputs = decision.outputs
-    elif isinstance(decision, Refuse):
-        outputs = refusal(run.event, decision, day=datetime.now(UTC).date().isoformat())
+        return complete(answer(run, decision, deps), decision.conclusion, None, deps)
+    failure = None
+    if isinstance(decision, Refuse):
+        for output in refusal(run.event, decision, day=datetime.now(UTC).date().isoformat()):
+            run = put(run, output, deps)
         failure = Failure(code=decision.code, message=decision.reason, blame="caller")
-    for output in outputs:
-        run = put(run, output, deps)
-    if isinstance(decision, Refuse) and decision.defect:
-        return complete(run, "failure", failure, deps)
-    return complete(run, "success" if isinstance(decision, Answer) else "skipped", failure, deps)
+    defect = isinstance(decision, Refuse) and decision.defect
+    return complete(run, "failure" if defect else "skipped", failure, deps)
 
 
 def _finished_elsewhere(run: Run, spec: RunSpec, deps: Deps) -> Run | None:

@@ -37,7 +37,8 @@ ALLOWED: dict[str, set[str]] = {
     "deps": SEAMS,
     "execution": SEAMS | {"deps", "stop", "forge", "store"},
     "publishing": SEAMS | {"deps", "forge", "triage"},
-    "pipeline": SEAMS | {"deps", "execution", "publishing", "triage", "forge", "store"},
+    "answering": SEAMS | {"deps", "publishing", "forge"},
+    "pipeline": SEAMS | {"deps", "answering", "execution", "publishing", "triage", "forge", "store"},
     "sandboxes": SEAMS | {"plugins", "sandbox", "telemetry"},
     "wiring": SEAMS | {"deps", "plugins", "forge", "llm", "sandboxes", "store", "telemetry"},
 }

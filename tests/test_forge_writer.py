@@ -120,7 +120,8 @@ def test_a_second_delivery_on_another_machine_changes_nothing(desk: Desk, kind: 
     wanted = state_of(desk)
     assert desk.apply(output, doubt=True) == first
     assert state_of(desk) == wanted
-    assert desk.apply(output) == first
+    again = desk.apply(output)
+    assert again == (first if kind != "labels" else first.changed(name=""))  # labels that the first one put on
     assert state_of(desk) == wanted
 
 

@@ -9,7 +9,7 @@ from bot.settings import Settings
 from bot.testing.forge import FakeForge
 from bot.triage import gate
 from bot.triage.tasks import builtin_tasks
-from bot.types.decision import Go, Ignore, Refuse
+from bot.types.decision import Answer, Go, Ignore, Refuse
 from bot.types.event import Comment, Event
 from bot.types.task import Limits, Task
 from tests.triage_fixtures import (
@@ -250,8 +250,12 @@ def test_pull_requests_of_strangers_start_nothing_unless_policy_says_so() -> Non
     event = pulled("opened")
     policy = "on: {opened: [explain]}"
     decision = judge(event, forge_for(event, policy=policy), model=no_model)
-    assert isinstance(decision, Ignore)
-    assert decision.code == "permission"
+    assert isinstance(decision, Answer)
+    assert (decision.code, decision.conclusion, len(decision.outputs)) == ("approval", "action_required", 1)
+    at_home = pulled("opened", fork=False)
+    ignored = judge(at_home, forge_for(at_home, policy=policy), model=no_model)
+    assert isinstance(ignored, Ignore)
+    assert ignored.code == "permission"
     allowed = judge(event, forge_for(event, policy=policy + "\ntasks: {explain: {permission: none}}"))
     assert isinstance(allowed, Go)
     assert (allowed.spec.trust, allowed.spec.task.outputs) == ("fork", ("comment",))

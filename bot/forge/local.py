@@ -200,9 +200,10 @@ def _subject(reader: LocalReader, folder: Path, thread: Thread) -> Subject:
     pull = None
     if thread.head and thread.base:
         head, base = reader.revision(thread.head), reader.revision(thread.base)
-        if head is None or base is None:
+        if head and base:
+            full_name = open_repository(folder).full_name
+            pull = PullInfo(head=head, base=base, head_repository=full_name, draft=thread.draft)
+        elif thread.state == "open":  # the branches of a closed one may be deleted
             raise NotFound("branch_gone", f"the branch of pull request {thread.number} is gone")
-        full_name = open_repository(folder).full_name
-        pull = PullInfo(head=head, base=base, head_repository=full_name, draft=thread.draft)
     url = (folder / "issues" / f"{thread.number}.json").as_uri()
     return Subject.model_validate({**fields, "author": thread.author, "pull": pull, "url": url})

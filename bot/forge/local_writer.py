@@ -94,7 +94,8 @@ class LocalWriter:
         kept = [each for each in thread.labels if each not in output.remove]
         labels = (*kept, *(each for each in output.add if each not in kept))
         write_thread(self._folder, thread.changed(labels=labels))
-        return Receipt(key=output.key, kind=output.kind)
+        new = [each for each in output.add if each not in thread.labels]
+        return Receipt(key=output.key, kind=output.kind, name="\n".join(new))
 
     def _commit(self, output: Commit, blobs: Path) -> Receipt:
         contents = [(each, read_blob(blobs, each.new) if each.new else b"") for each in output.files]
@@ -107,7 +108,8 @@ class LocalWriter:
             if at != expected:
                 raise Conflict("head_moved", f"branch {output.branch} is not where it was", hint="start the task again")
             gitdir.git(self._git, "update-ref", f"refs/heads/{output.branch}", sha, expected or "0" * 40)
-        return Receipt(key=output.key, kind=output.kind, sha=sha, url=f"{self._git.as_uri()}#{output.branch}")
+        url = f"{self._git.as_uri()}#{output.branch}"
+        return Receipt(key=output.key, kind=output.kind, sha=sha, url=url, name=output.branch)
 
     def _pull(self, output: Pull) -> Receipt:
         known = LocalReader(self._folder).subject(f":{output.head}")
@@ -148,13 +150,19 @@ class LocalWriter:
     def _undone(self, output: ClosePull | DeleteBranch | Revert) -> Receipt:
         receipt = Receipt(key=output.key, kind=output.kind)
         if isinstance(output, ClosePull):
-            write_thread(self._folder, _thread(self._folder, output.number).changed(state="closed"))
-        elif isinstance(output, DeleteBranch):
-            if gitdir.resolve(self._git, f"refs/heads/{output.branch}") == output.sha:
+            thread = _thread(self._folder, output.number)
+            if thread.head != output.head:
+                return receipt.changed(done=False, remark=f"#{output.number} does not come from the run's branch")
+            write_thread(self._folder, thread.changed(state="closed"))
+            return receipt.changed(id=output.number, url=_page(self._folder, output.number))
+        if isinstance(output, DeleteBranch):
+            at = gitdir.resolve(self._git, f"refs/heads/{output.branch}")
+            if at not in (None, output.sha):
+                return receipt.changed(done=False, remark="the branch was kept, because it has other commits by now")
+            if at is not None:
                 gitdir.git(self._git, "update-ref", "-d", f"refs/heads/{output.branch}", output.sha)
-        else:
-            raise Conflict("not_undone", "a folder's commits are undone with git", hint=f"git revert {output.sha}")
-        return receipt
+            return receipt.changed(name=output.branch)
+        raise Conflict("not_undone", "a folder's commits are undone with git", hint=f"git revert {output.sha}")
 
 
 def _thread(folder: Path, number: int) -> Thread:

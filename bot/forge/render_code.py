@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from bot.forge import sections
 from bot.forge.markdown import code_span
 from bot.forge.sanitize import GITHUB, clean, one_line
+from bot.marks import RUN_TRAILER
 from bot.settings import Settings
 from bot.types.output import Commit, Output, Pull
 from bot.types.result import RunResult
@@ -97,7 +98,7 @@ def title_of(spec: RunSpec, result: RunResult, limit: int) -> str:
 
 def _commit_message(spec: RunSpec, result: RunResult, settings: Settings) -> str:
     host = urlsplit(settings.server_url or GITHUB).hostname or "github.com"
-    lines = [title_of(spec, result, TITLE), "", f"Sandpiper-Run: {spec.run_id}"]
+    lines = [title_of(spec, result, TITLE), "", f"{RUN_TRAILER}: {spec.run_id}"]
     person = spec.requester
     if person.id and _LOGIN.fullmatch(person.login):
         lines.append(f"Co-authored-by: {person.login} <{person.id}+{person.login}@users.noreply.{host}>")

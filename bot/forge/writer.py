@@ -55,7 +55,7 @@ class GitHubWriter:
             case Note():
                 return self._note(output)
             case LabelChange():
-                return self._label(output)
+                return self._label(output, doubt)
             case Commit():
                 return publish_commit(self._client, self._path, output, blobs, doubt=doubt)
             case Pull():
@@ -112,12 +112,18 @@ class GitHubWriter:
         # Anybody can copy the hidden marker into a comment, only ours counts.
         return next((row for row in rows if _starts(row, output.marker) and _author(row) == own), None)
 
-    def _label(self, output: LabelChange) -> Receipt:
-        """Each step may be repeated without harm."""
+    def _label(self, output: LabelChange, doubt: bool) -> Receipt:
+        """Each step may be repeated without harm. The receipt names what was not on before.
+
+        In doubt all that is to be put on counts as put on by us: an earlier try of ours was about to.
+        """
         issue = f"{self._path}/issues/{output.number}/labels"
         add = [name[:LABEL_LIMIT] for name in output.add]
-        for name in add:
-            self._create_label(name)
+        new = [name for name in add if self._create_label(name)]
+        if set(new) != set(add) and not doubt:  # a label that is new to the repository was on nothing
+            rows = self._client.pages(issue)
+            before = {shaped(_name, row).casefold() for row in rows}
+            new = [name for name in add if name.casefold() not in before]
         if add:
             self._client.repeat("POST", issue, {"labels": add})
         for name in output.remove:
@@ -125,12 +131,14 @@ class GitHubWriter:
                 self._client.repeat("DELETE", f"{issue}/{quote(name, safe='')}")
             except NotFound:
                 continue  # it was not on, or somebody was faster
-        return Receipt(key=output.key, kind=output.kind)
+        return Receipt(key=output.key, kind=output.kind, name="\n".join(add if doubt else new))
 
-    def _create_label(self, name: str) -> None:
+    def _create_label(self, name: str) -> bool:
+        """Whether the repository had no such label before, as far as one can tell."""
         try:
             body = {"name": name, "color": LABEL_COLOR, "description": "Set by the bot"}
             self._client.repeat("POST", f"{self._path}/labels", body)
+            return True
         except Conflict as error:
             if "already_exists" not in error.message:
                 raise
@@ -138,6 +146,7 @@ class GitHubWriter:
             # Who may put labels on but not create them can still use the ones that exist.
             if error.code not in ("forbidden", "not_found"):
                 raise
+        return False
 
 
 def _receipt(output: Note, made: Any) -> Receipt:
@@ -149,6 +158,10 @@ def _receipt(output: Note, made: Any) -> Receipt:
 
 def _id(data: Any) -> int:
     return int(data["id"])
+
+
+def _name(data: Any) -> str:
+    return str(data["name"])
 
 
 def _starts(row: Any, marker: str) -> bool:

@@ -149,8 +149,7 @@ class FakeWriter:
             case ClosePull():
                 receipt = self._recorded(output, self.forge.closed)
             case DeleteBranch():
-                self.forge.branches.pop(output.branch, None)
-                receipt = self._recorded(output, self.forge.deleted)
+                receipt = self._delete(output)
             case Revert():
                 receipt = self._recorded(output, self.forge.reverts)
         self.after(output)
@@ -176,7 +175,8 @@ class FakeWriter:
             kept = [each for each in subject.labels if each not in change.remove]
             labels = tuple(dict.fromkeys((*kept, *change.add)))
             self.forge.subjects[change.number] = subject.changed(labels=labels)
-        return _receipt(change, change.number)
+        new = [each for each in change.add if subject is None or each not in subject.labels]
+        return _receipt(change, change.number).changed(name="\n".join(new))
 
     def _commit(self, commit: Commit) -> Receipt:
         same = (each for each in self.forge.commits if (each.branch, each.parent) == (commit.branch, commit.parent))
@@ -187,7 +187,15 @@ class FakeWriter:
             self.writes.append(commit)
             self.forge.commits.append(commit)
             self.forge.branches[commit.branch] = f"{len(self.forge.commits):040x}"
-        return Receipt(key=commit.key, kind=commit.kind, sha=self.forge.branches[commit.branch])
+        sha = self.forge.branches[commit.branch]
+        return Receipt(key=commit.key, kind=commit.kind, sha=sha, name=commit.branch)
+
+    def _delete(self, output: DeleteBranch) -> Receipt:
+        """A branch that stands elsewhere by now is kept."""
+        if self.forge.branches.get(output.branch, output.sha) != output.sha:
+            return _receipt(output, 0).changed(done=False, remark="the branch was kept")
+        self.forge.branches.pop(output.branch, None)
+        return self._recorded(output, self.forge.deleted).changed(name=output.branch)
 
     def _check(self, check: Check) -> Receipt:
         """One check run for each external id, in the newest stage."""

@@ -17,10 +17,20 @@ from bot.types.output import LabelChange, Note, Output, Reaction
 from bot.types.task import Task
 from bot.visible import fenced
 
+WORDS = {
+    "help": ("this list", "triage"),
+    "status": ("the runs on this subject", "triage"),
+    "stop": ("stop what is running here", "write"),
+    "retry": ("start the last task once more", "write"),
+    "undo [run]": ("take back what a run published, the last one if none is named", "write"),
+    "approve <commit> [task]": ("let a task work on a fork's pull request, at that commit only", "write"),
+}
+"""The bot's own words, for people: what each does and the least permission of whoever says it."""
+
 
 def help_answer(event: Event, number: int, tasks: Mapping[str, Task], settings: Settings) -> Answer:
     """The list of tasks and how to ask for them."""
-    outputs = (*_sign(event, number), _note(event, number, "help", help_lines(tasks, settings)))
+    outputs = (*sign(event, number), note(event, number, "help", help_lines(tasks, settings)))
     return Answer(code="help", reason="somebody asked for help", outputs=outputs)
 
 
@@ -30,7 +40,7 @@ def unknown_answer(event: Event, number: int, word: str, tasks: Mapping[str, Tas
     hint = near.removeprefix("; ") if near.startswith("; did") else ""
     text = " ".join(part for part in ("That word names no task.", hint.capitalize()) if part)
     body = f"{text}\n\n{help_lines(tasks, settings)}"
-    outputs = (*_sign(event, number, "confused"), *_unlabel(event, number), _note(event, number, "unknown", body))
+    outputs = (*sign(event, number, "confused"), *_unlabel(event, number), note(event, number, "unknown", body))
     return Answer(code="unknown_command", reason="the word names no task", outputs=outputs)
 
 
@@ -46,45 +56,55 @@ def help_lines(tasks: Mapping[str, Task], settings: Settings) -> str:
     for task in tasks.values():
         description = task.description.replace("|", "\\|")
         lines.append(f"| `{task.name}` | {description} | {task.permission} |")
-    words = ", ".join(f"`{settings.phrase} {word}`" for word in RESERVED)
-    return "\n".join([*lines, "", f"Also: {words}. Options: `--model`, `--image`, `--minutes`, `--steps`, `--usd`."])
+    lines += ["", "| word | what it does | for |", "|---|---|---|"]
+    lines += [f"| `{word}` | {does} | {level} |" for word, (does, level) in WORDS.items()]
+    return "\n".join([*lines, "", "Options: `--model`, `--image`, `--minutes`, `--steps`, `--usd`."])
 
 
 def status_answer(event: Event, number: int, marks: Sequence[Mark]) -> Answer:
     """The runs on this subject, newest first."""
     rows = [
-        f"| `{mark.run}` | `{mark.task}` | {mark.status.replace('_', ' ')} | {mark.conclusion or '-'} |"
+        f"| `{mark.run}` | `{mark.task}` | {_state(mark)} | {mark.conclusion or '-'} | {_result(mark)} |"
         for mark in reversed(marks)
         if mark.task.replace("-", "").replace("_", "").isalnum()
     ]
-    head = ["| run | task | status | conclusion |", "|---|---|---|---|"]
+    head = ["| run | task | status | conclusion | result |", "|---|---|---|---|---|"]
     body = "\n".join([*head, *rows[:10]]) if rows else "No run has been started here."
-    outputs = (*_sign(event, number), _note(event, number, "status", body))
+    outputs = (*sign(event, number), note(event, number, "status", body))
     return Answer(code="status", reason=f"{len(rows)} runs are known here", outputs=outputs)
+
+
+def _state(mark: Mark) -> str:
+    return "undone" if mark.made.undone else mark.status.replace("_", " ")
+
+
+def _result(mark: Mark) -> str:
+    """The pull request, which GitHub makes a link of, or the commit."""
+    return f"#{mark.made.pull}" if mark.made.pull else f"`{mark.made.sha[:12]}`" if mark.made.sha else "-"
 
 
 def stop_answer(event: Event, number: int, running: Sequence[Mark]) -> Answer:
     """A comment for each run in progress, that its process finds and obeys."""
     if not running:
-        note = _note(event, number, "stop", "Nothing is running here.")
-        return Answer(code="stop", reason="nothing is running", outputs=(*_sign(event, number, "confused"), note))
+        reply = note(event, number, "stop", "Nothing is running here.")
+        return Answer(code="stop", reason="nothing is running", outputs=(*sign(event, number, "confused"), reply))
     notes = [
         Note(key=f"stop:{mark.run}", number=number, marker=stop_marker(mark.run), body=f"Run `{mark.run}` is to stop.")
         for mark in running
     ]
-    return Answer(code="stop", reason=f"{len(notes)} runs are to stop", outputs=(*_sign(event, number, "+1"), *notes))
+    return Answer(code="stop", reason=f"{len(notes)} runs are to stop", outputs=(*sign(event, number, "+1"), *notes))
 
 
-def retry_answer(event: Event, number: int, reason: str) -> Answer:
-    """Why there is nothing to start again."""
-    outputs = (*_sign(event, number, "confused"), _note(event, number, "retry", reason))
-    return Answer(code="retry", reason=reason, outputs=outputs)
+def told(event: Event, number: int, word: str, reason: str) -> Answer:
+    """Why nothing is done for one of the bot's own words."""
+    outputs = (*sign(event, number, "confused"), note(event, number, word, reason))
+    return Answer(code=word, reason=reason, outputs=outputs)
 
 
 def triage_answer(event: Event, number: int, labels: Sequence[str], found: Assessment) -> Answer:
     """Labels that are new on the subject, and one comment where policy wants it."""
     add = tuple(each for each in found.labels if each.lower() not in {label.lower() for label in labels})
-    outputs: list[Output] = [*_sign(event, number, "+1"), *_unlabel(event, number)]
+    outputs: list[Output] = [*sign(event, number, "+1"), *_unlabel(event, number)]
     if add:
         outputs.append(LabelChange(key="labels", number=number, add=add))
     parts = [*found.comments, *([fenced(found.summary, "text")] if found.summary else [])]
@@ -95,7 +115,7 @@ def triage_answer(event: Event, number: int, labels: Sequence[str], found: Asses
     return Answer(code="triage", reason=found.reason, outputs=tuple(outputs))
 
 
-def _sign(event: Event, number: int, content: str = "eyes") -> tuple[Output, ...]:
+def sign(event: Event, number: int, content: str = "eyes") -> tuple[Output, ...]:
     """A reaction on the comment that asked."""
     trigger = event.trigger
     if isinstance(trigger, Commented):
@@ -119,5 +139,5 @@ def _unlabel(event: Event, number: int) -> tuple[Output, ...]:
     return ()
 
 
-def _note(event: Event, number: int, key: str, body: str) -> Note:
+def note(event: Event, number: int, key: str, body: str) -> Note:
     return Note(key=key, number=number, marker=help_marker(event.id), body=body[:60_000])

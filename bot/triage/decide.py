@@ -10,13 +10,14 @@ from bot.protocols import ForgeReader
 from bot.settings import Settings
 from bot.triage import gate
 from bot.triage.answers import triage_answer
+from bot.triage.approvals import waiting
 from bot.triage.assess import assess, by_rules
 from bot.triage.case import Case, Model, Request
 from bot.triage.pin import pin, snapshot
 from bot.triage.policy import closest, digest_of, parse_policy
 from bot.triage.policy_shape import RESERVED
 from bot.triage.tasks import builtin_tasks, tasks_of
-from bot.triage.words import own_word
+from bot.triage.words import WRITERS, own_word
 from bot.types.decision import Decision, Go, Ignore, Refuse
 from bot.types.event import Commented, Dispatched, Event, Labeled, Opened, Subject, Upstream
 from bot.types.task import Task
@@ -52,7 +53,8 @@ def _automatic(case: Case) -> Request | Decision:
     kind: SubjectKind = case.event.subject.kind if case.event.subject else "pull_request"
     for name in _named_for(case, kind):
         if kind in case.tasks[name].subjects:
-            return gate.check_automatic(case.event, case.tasks[name], case.level) or Request(name=name)
+            refused = gate.check_automatic(case.event, case.tasks[name], case.level)
+            return (refused and waiting(case, name)) or refused or Request(name=name)
     return Ignore(code="no_task_for_this", reason="policy starts nothing at this moment")
 
 
@@ -74,7 +76,7 @@ def _asked(case: Case) -> Request | Decision:
         return Refuse(
             code="unknown_task", reason=f"there is no task of that name{closest(request.name, list(case.tasks))}"
         )
-    needed = task.permission if task else "write" if request.name in ("stop", "retry") else "triage"
+    needed = task.permission if task else "write" if request.name in WRITERS else "triage"
     what = f"`{request.name}`" if task or request.name in RESERVED else "a command"
     if refusal := gate.check_permission(case.event, case.level, needed, what) or _changed_comment(case):
         return refusal
