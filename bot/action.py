@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -195,7 +195,7 @@ def _ending(mode: Mode, visiting: Callable[[], Visit], tell: bool, handover: boo
     return Ending(exit_code(run), failure, "notice" if refused else "error")
 
 
-def _close(ending: Ending, secrets: tuple[str, ...]) -> int:
+def _close(ending: Ending, secrets: Sequence[str]) -> int:
     if ending.failure is not None:
         text = "\n".join(part for part in (ending.failure.message, ending.failure.hint) if part)
         annotate(sys.stdout, ending.level, f"Sandpiper: {ending.failure.code}", redact(text, secrets))
@@ -238,7 +238,7 @@ def _tell(run: Run, visit: Visit, handover: bool) -> None:
     write_summary(job, redact(step_summary(run, settings=deps.settings), deps.secrets))
 
 
-def _outputs(run: Run, settings: Settings, secrets: tuple[str, ...]) -> dict[str, str]:
+def _outputs(run: Run, settings: Settings, secrets: Sequence[str]) -> dict[str, str]:
     """The Action's outputs; what was not made is empty."""
     pull, note, result = run.receipt("pull"), run.receipt("note"), run.result
     data = result.structured_output if result else None

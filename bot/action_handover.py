@@ -7,7 +7,7 @@ and judged by the guard a second time. Task, subject, branch and trust are never
 
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -91,7 +91,7 @@ def adopt_result(
     spec: RunSpec,
     source: Path,
     folder: Path,
-    secrets: tuple[str, ...],
+    secrets: Sequence[str],
     *,
     policy: str = ".github/bot.yml",
 ) -> RunResult:

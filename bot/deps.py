@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bot.protocols import (
@@ -36,7 +36,7 @@ class Deps:
     checkouts: Checkouts
     watch: Observer
     cancelled: Cancelled
-    secrets: tuple[str, ...] = ()
+    secrets: Sequence[str] = ()
     artifacts_url: str = ""
     """Page where people find the run's files, empty where there is none."""
 

@@ -11,9 +11,10 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, overload
 from urllib.parse import quote, quote_plus
 
 from pydantic import SecretStr
@@ -72,14 +73,46 @@ _NOISE = bytes(code for code in range(128) if not chr(code).isalnum())
 _LOWER = bytes(range(128)).lower() + bytes(range(128, 256))
 
 
+class Secrets(Sequence[str]):
+    """Values that must never leave, more of them as tokens are made: whoever hides them looks here each time."""
+
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        self._known = tuple(dict.fromkeys(known))
+        self._adding = threading.Lock()
+
+    def add(self, value: str) -> None:
+        """One more, with its parts. Who reads meanwhile sees it or does not: never half of the others."""
+        with self._adding:
+            self._known = tuple(dict.fromkeys((*self._known, *_parts(value))))
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> tuple[str, ...]: ...
+
+    def __getitem__(self, at: int | slice) -> str | tuple[str, ...]:
+        return self._known[at]
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __repr__(self) -> str:
+        return f"<{len(self._known)} secrets>"
+
+
 def secrets_of(environ: Mapping[str, str], settings: Value) -> tuple[str, ...]:
-    """Values that must never leave: the settings' secrets, and variables whose names look like credentials."""
+    """Values that must never leave: the settings' secrets, and variables that they name or that are named so."""
     found: dict[str, None] = {}
     for value in (getattr(settings, name) for name in type(settings).model_fields):
         if isinstance(value, SecretStr):
             found.update(dict.fromkeys(_parts(value.get_secret_value())))
+    named = set(getattr(settings, "tokens", {}).values())
     for name, text in environ.items():
-        if _NAME.search(name) and not _PLACE.search(name):
+        if name in named or (_NAME.search(name) and not _PLACE.search(name)):
             found.update(dict.fromkeys(_parts(text)))
         found.update(dict.fromkeys(each for each in _USERINFO.findall(text) if len(each) >= SHORTEST))
     return tuple(found)

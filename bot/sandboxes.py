@@ -6,7 +6,7 @@ The part of the wiring that needs no forge and no model: what `sandpiper sandbox
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ CLOSED = ("auto", "docker", "bubblewrap")
 OnEgress = Callable[[EgressRecord], None]
 
 
-def watchers(settings: Settings, people: Observer, secrets: tuple[str, ...]) -> Observer:
+def watchers(settings: Settings, people: Observer, secrets: Sequence[str]) -> Observer:
     """Everybody who watches: the audit log always, a metrics file where one is asked for. None disturbs another."""
     audit = AuditLog(audit_path(settings), secrets=secrets)
     if settings.audit_log is not None:

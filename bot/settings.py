@@ -33,7 +33,7 @@ class Settings(Value):
     app_id: str | None = Field(default=None, pattern=r"^([0-9]{1,20}|Iv[A-Za-z0-9.]{8,60})$")
     """Number or client id of a GitHub App; with its key it takes the place of `token`."""
     app_key: SecretStr | None = None
-    r"""The App's private key in PEM; `\n` may stand for the ends of its lines."""
+    """The App's private key in PEM; a backslash and an n may stand for the end of a line."""
     app_key_file: Path | None = None
     """File that holds the App's private key; nobody but its owner may read it."""
     installation: int | None = Field(default=None, ge=1)
@@ -104,8 +104,9 @@ class Settings(Value):
         if not isinstance(value, str):
             return value
         pairs = [each.partition("=") for each in value.replace(",", " ").split()]
-        if wrong := next((left for left, _, right in pairs if not (_OWNER.fullmatch(left) and right)), None):
-            raise ValueError(f"not ORGANISATION=VARIABLE: {wrong[:100]!r}")
+        for number, (left, _, right) in enumerate(pairs, 1):
+            if not (_OWNER.fullmatch(left) and right):  # not echoed: it may be a token that was put there
+                raise ValueError(f"word {number} is not ORGANISATION=VARIABLE")
         if len({left for left, _, _ in pairs}) < len(pairs):
             raise ValueError("an organisation is named twice")
         return {left: right for left, _, right in pairs}

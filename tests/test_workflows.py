@@ -23,6 +23,7 @@ OURS = "sandpiper-bot/sandpiper"
 NOT_SETTINGS = {"mode", "run-folder", "upload-artifacts", "cache"}
 """Inputs that steer the job, not the bot."""
 SAMPLES = {"trusted_bots": "41898282, 49699333", "models": "a/b c/d", "max_steps": "7", "phrase": "/other"}
+SAMPLES |= {"tokens": "acme=ACME_TOKEN", "app_id": "42", "installation": "7", "mention": "sandpiper"}
 SAMPLES |= {"pull": "missing", "caches": "false", "private_hosts": "mirror.example.org"}
 NUMBERS = {"max_minutes", "max_usd", "max_memory_mb", "max_disk_mb"}
 

@@ -14,7 +14,7 @@ import math
 import os
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class AuditLog:
     Several threads and processes may write the same file. Raises ConfigurationError `audit_log_unusable`.
     """
 
-    def __init__(self, path: Path, *, secrets: tuple[str, ...] = ()) -> None:
+    def __init__(self, path: Path, *, secrets: Sequence[str] = ()) -> None:
         self._path = path
         self._clean = lru_cache(maxsize=64)(lambda text: redact(text, secrets))  # a command's start and end are alike
         self._lock = threading.Lock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
@@ -46,7 +46,7 @@ def observer_for(console: Console, environ: Mapping[str, str] | None = None) -> 
     return live_observer(console)
 
 
-def watched_by(*observers: Observer, secrets: tuple[str, ...] | None = None) -> Observer:
+def watched_by(*observers: Observer, secrets: Sequence[str] | None = None) -> Observer:
     """One observer for many: each sees all news, and the error of one disturbs nobody.
 
     Where `secrets` are given (also none), news loses them and whatever has the shape of a credential.
@@ -173,7 +173,7 @@ def _words(progress: Progress, seconds: float | None) -> Text:
 
 
 class _Many:
-    def __init__(self, observers: tuple[Observer, ...], secrets: tuple[str, ...] | None) -> None:
+    def __init__(self, observers: tuple[Observer, ...], secrets: Sequence[str] | None) -> None:
         self._observers = observers
         self._secrets = secrets
 
@@ -188,7 +188,7 @@ class _Many:
                 log.warning("an observer failed and is left alone", exc_info=True)
 
 
-def _without_secrets(progress: Progress, secrets: tuple[str, ...]) -> Progress:
+def _without_secrets(progress: Progress, secrets: Sequence[str]) -> Progress:
     """The news without them. One look at all its texts is enough where there are none, which is nearly always."""
     texts = (each for each in progress.facts.values() if isinstance(each, str))
     whole = "\n".join((progress.text, progress.detail, *texts))

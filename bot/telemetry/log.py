@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import IO, Any
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def start_logging(stream: Callable[[], IO[str]], *, level: str = "WARNING", secrets: tuple[str, ...] = ()) -> None:
+def start_logging(stream: Callable[[], IO[str]], *, level: str = "WARNING", secrets: Sequence[str] = ()) -> None:
     """Send the records of `bot` to a stream, asked for anew each time. An earlier call's handler is replaced."""
     logger = logging.getLogger("bot")
     for each in [each for each in logger.handlers if isinstance(each, _Handler)]:
@@ -54,7 +54,7 @@ class _Handler(logging.Handler):
 class JsonLines(logging.Formatter):
     """A record as JSON: time, level, logger, message, what was passed as `extra`, and the traceback."""
 
-    def __init__(self, secrets: tuple[str, ...]) -> None:
+    def __init__(self, secrets: Sequence[str]) -> None:
         super().__init__()
         self._secrets = secrets
 
@@ -76,7 +76,7 @@ def one_line(value: Any) -> str:
     return json.dumps(value, default=str).replace("##[", "##\\u005b")
 
 
-def _hidden(value: Any, secrets: tuple[str, ...]) -> Any:
+def _hidden(value: Any, secrets: Sequence[str]) -> Any:
     """The value with secrets taken out of every text, before JSON's own escapes could disguise one."""
     if isinstance(value, Mapping):
         return {str(key): _hidden(each, secrets) for key, each in value.items()}
