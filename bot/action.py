@@ -20,7 +20,16 @@ from typing import Literal
 import click
 
 from bot.action_handover import adopt_result, agreed_spec, export_run, read_proposal
-from bot.action_runner import Job, annotate, commands_stopped, mask, read_job, write_outputs, write_summary
+from bot.action_runner import (
+    Job,
+    annotate,
+    commands_stopped,
+    mask,
+    read_job,
+    with_place,
+    write_outputs,
+    write_summary,
+)
 from bot.deps import Deps
 from bot.errors import Cancelled, EventError, ProviderError, SandboxError, SandpiperError
 from bot.forge.events import load_payload, parse_event
@@ -204,7 +213,7 @@ def _close(ending: Ending, secrets: Sequence[str]) -> int:
 
 def _visit(job: Job, settings: Settings, cancelled: IsCancelled) -> Visit:
     try:
-        payload = load_payload(job.event_path.read_bytes())
+        payload = with_place(load_payload(job.event_path.read_bytes()), os.environ)
     except OSError as error:
         raise EventError("payload_unreadable", f"the event's file can't be read: {error.strerror}") from None
     event = parse_event(job.event_name, payload, settings=settings, delivery=job.run_id, attempt=job.attempt)

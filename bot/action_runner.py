@@ -10,7 +10,7 @@ import secrets as randomness
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 from bot.errors import ConfigurationError
 
@@ -63,6 +63,22 @@ def read_job(environ: Mapping[str, str]) -> Job:
         output=_path(environ, "GITHUB_OUTPUT"),
         summary=_path(environ, "GITHUB_STEP_SUMMARY"),
     )
+
+
+def with_place(payload: Mapping[str, Any], environ: Mapping[str, str]) -> Mapping[str, Any]:
+    """The payload with the job's repository where it names none: of a schedule some runners write only the line.
+
+    A schedule always runs on the default branch (page "Events that trigger workflows"), so the job's branch is that.
+    """
+    if environ.get("GITHUB_EVENT_NAME") != "schedule" or payload.get("repository") is not None:
+        return payload
+    number = environ.get("GITHUB_REPOSITORY_ID", "")
+    place = {
+        "full_name": environ.get("GITHUB_REPOSITORY", ""),
+        "default_branch": environ.get("GITHUB_REF_NAME", ""),
+        "id": int(number) if number.isascii() and number.isdigit() else 0,
+    }
+    return {**payload, "repository": place}
 
 
 def _path(environ: Mapping[str, str], name: str) -> Path | None:

@@ -1,6 +1,6 @@
 """Webhook payloads -> just the keys that the bot uses, checked; everything else in them is left alone.
 
-Sources: GitHub's pages "Webhook events and payloads" and "Workflow syntax" (workflow_dispatch inputs).
+Sources: GitHub's pages "Webhook events and payloads", "Events that trigger workflows" and "Workflow syntax".
 Unknown keys are ignored without descending into them, so depth and size of the rest don't matter.
 """
 
@@ -42,6 +42,7 @@ Blank = Annotated[str, BeforeValidator(_null_as_empty)]
 Number = Annotated[int, Field(ge=1, le=2**53)]
 Identity = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Name = Annotated[Text, Field(min_length=1, max_length=255)]
+Commit = Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})?$"), BeforeValidator(_null_as_empty)]
 
 
 class Shape(BaseModel):
@@ -175,6 +176,7 @@ class CommentShape(Shape):
     created_at: Blank = ""
     updated_at: Blank = ""
     html_url: Blank = ""
+    commit_id: Commit = ""
 
     def value(self, kind: CommentKind) -> Comment:
         return Comment(
@@ -185,17 +187,50 @@ class CommentShape(Shape):
             created_at=self.created_at,
             updated_at=self.updated_at,
             url=self.html_url,
+            commit=self.commit_id,
+        )
+
+
+class ReviewShape(Shape):
+    """The words above a whole review. GitHub tells when it was submitted, and only sometimes when it was edited."""
+
+    id: Identity
+    user: Account | None = None
+    body: Blank = ""
+    submitted_at: Blank = ""
+    updated_at: Blank = ""
+    html_url: Blank = ""
+    commit_id: Commit = ""
+
+    def value(self) -> Comment:
+        return Comment(
+            id=self.id,
+            kind="verdict",
+            author=self.user.value() if self.user else GHOST,
+            body=self.body,
+            created_at=self.submitted_at,
+            updated_at=self.updated_at or self.submitted_at,
+            url=self.html_url,
+            commit=self.commit_id,
         )
 
 
 class IssuesPayload(Envelope):
     issue: IssueShape
     label: Named | None = None
+    assignee: Account | None = None
 
 
 class PullPayload(Envelope):
     pull_request: PullShape
     label: Named | None = None
+    requested_reviewer: Account | None = None
+    requested_team: Any = None
+
+
+class ReviewPayload(Envelope):
+    pull_request: PullShape
+    review: ReviewShape
 
 
 class IssueCommentPayload(Envelope):
@@ -212,15 +247,46 @@ class DispatchPayload(Envelope):
     inputs: dict[Text, Any] | None = None
 
 
-class WorkflowRun(Shape):
+class RepositoryDispatchPayload(Envelope):
+    client_payload: dict[Text, Any] | None = None
+
+
+class SchedulePayload(Shape):
+    """What GitHub's runner writes for a workflow that came due: nobody sent it, so it has no `sender`."""
+
+    repository: Home
+    schedule: Annotated[Text, Field(min_length=1, max_length=200)]
+
+
+class HeadCommit(Shape):
+    message: Blank = ""
+
+
+class CheckedCommit(Shape):
+    """What workflow runs and check suites share."""
+
     id: Identity
-    run_attempt: Identity = 1
-    name: Blank = ""
-    event: Text
+    conclusion: Blank = ""
     head_branch: Blank = ""
     head_sha: Sha
+    head_commit: HeadCommit | None = None
+
+
+class WorkflowRun(CheckedCommit):
+    run_attempt: Identity = 1
+    name: Blank = ""
+    path: Blank = ""
+    event: Text
     head_repository: FullNamed | None = None
 
 
 class WorkflowRunPayload(Envelope):
     workflow_run: WorkflowRun
+
+
+class CheckSuite(CheckedCommit):
+    app: Named | None = None
+
+
+class CheckSuitePayload(Envelope):
+    check_suite: CheckSuite
