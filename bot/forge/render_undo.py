@@ -57,13 +57,13 @@ def _lists(taken: Sequence[str], left: Sequence[str]) -> list[str]:
 
 def _taken(receipt: Receipt, mark: Mark, prose: sections.Prose) -> str:
     """One step in words; empty for what is no step, such as the reaction."""
-    if receipt.remark and receipt.kind in ("close_pull", "delete_branch", "revert"):
+    if receipt.remark and receipt.kind == "revert":
         return prose.line(receipt.remark, SHOWN_REMARK)
     match receipt.kind:
         case "close_pull":
             return f"the pull request #{mark.made.pull} is closed"
         case "delete_branch":
-            return f"the branch {code_span(clean(mark.made.branch))} is deleted"
+            return f"the branch {code_span(clean(mark.made.branch))} is gone"
         case "revert":
             by = sections.link(receipt.sha[:12], receipt.url)
             return f"the commit `{mark.made.sha[:12]}` is taken back by {by} on {code_span(clean(mark.made.branch))}"

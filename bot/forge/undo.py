@@ -59,8 +59,8 @@ def delete_branch(client: Client, path: str, output: DeleteBranch) -> Receipt:
     name = code_span(output.branch)
     receipt = Receipt(key=output.key, kind=output.kind, name=output.branch)
     head = _head(client, path, output.branch)
-    if head is None:
-        return receipt.changed(remark=f"the branch {name} was gone already")
+    if head is None:  # also where an earlier try of ours deleted it
+        return receipt
     if head != output.sha:
         return _left(output, f"the branch {name} was kept: it stands at `{head[:12]}` and not at the run's commit")
 

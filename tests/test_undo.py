@@ -1,0 +1,353 @@
+"""A run on GitHub and its undo -> the repository as it was, whatever fails on the way, and a true word about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from bot.agent.runtimes.command import CommandRuntime
+from bot.deps import Deps
+from bot.forge.events import parse_event
+from bot.forge.forge import open_forge
+from bot.marks import Mark, read_mark, state_line
+from bot.pipeline import handle
+from bot.settings import Settings
+from bot.store.folder import FolderStore
+from bot.testing.sandbox import FakeProvider
+from bot.types.event import Event
+from bot.types.run import Run
+from tests.github_server.faults import Kind
+from tests.github_server.records import Issue, Repo
+from tests.github_server.server import GitHubServer
+from tests.github_server.trees import files_of
+from tests.github_server.webhooks import issue_comment_created, issues_labeled
+from tests.pipeline_fixtures import POLICY, FolderCheckouts, News, make
+
+NAME, TOKEN, BOT = "octo/hello", "t0ken-of-the-job", "github-actions[bot]"
+FILES = {".github/bot.yml": POLICY, "table.txt": "old\n", "deep/kept.txt": "kept\n"}
+
+
+class Killed(BaseException):
+    """The process is gone; nothing in it may catch this."""
+
+
+@dataclass
+class Story:
+    """A server, a disk, and what is said on it."""
+
+    server: GitHubServer
+    folder: Path
+    number: int = 1
+    """The subject."""
+    machine: str = "one"
+    """Whose disk is used: another one knows nothing of earlier runs."""
+    mortal: bool = False
+    """Whether a process dies as soon as an answer is lost."""
+
+    @property
+    def repo(self) -> Repo:
+        return self.server.repo(NAME)
+
+    @property
+    def subject(self) -> Issue:
+        return self.repo.issues[self.number]
+
+    @property
+    def bodies(self) -> list[str]:
+        """What our account wrote on the subject."""
+        return [each.body for each in self.subject.comments if each.user.login == BOT]
+
+    @property
+    def mark(self) -> Mark:
+        """State of the newest run."""
+        return [mark for mark in map(read_mark, self.bodies) if mark][-1]
+
+    def head(self, branch: str) -> str:
+        sha = self.repo.git.ref(f"refs/heads/{branch}")
+        assert sha is not None
+        return sha
+
+    def files(self, branch: str) -> dict[str, bytes]:
+        return files_of(self.repo.git, self.head(branch))
+
+    def says(self, text: str, user: str = "maria") -> Event:
+        """The event of a new comment on the subject."""
+        made = self.server.comment(NAME, self.number, text, user)
+        payload = issue_comment_created(self.server, NAME, made.id)
+        return parse_event("issue_comment", payload, settings=Settings())
+
+    def serve(self, event: Event) -> Run:
+        """One process with new adapters."""
+        server, state = self.server, self.folder / self.machine
+        settings = Settings(token=SecretStr(TOKEN), api_url=server.url, server_url=server.html_url, state=state)
+        reader, writer = open_forge(settings, NAME, sleep=self.sleep)
+        return handle(
+            event,
+            Deps(
+                settings=settings,
+                reader=reader,
+                writer=writer,
+                store=FolderStore(state),
+                sandboxes=FakeProvider(self.folder / "boxes", make),
+                runtime=lambda spec: CommandRuntime(),
+                model=None,
+                checkouts=FolderCheckouts(self.folder / "checkout"),
+                watch=News(),
+                cancelled=lambda: False,
+            ),
+        )
+
+    def sleep(self, seconds: float) -> None:
+        if self.mortal:
+            raise Killed
+
+    def say(self, text: str, user: str = "maria") -> Run:
+        return self.serve(self.says(text, user))
+
+    def seen(self) -> dict[str, object]:
+        """What people see; numbers that only count up left out."""
+        refs = self.repo.git.refs("refs/heads/")
+        steady = [re.sub(r"\b[0-9a-f]{7,40}\b|:\d+/|\d+(\.\d+)? s\b|event=\S+", "-", body) for body in self.bodies]
+        return {
+            "files": {ref: files_of(self.repo.git, sha) for ref, sha in refs.items()},
+            "comments": [re.sub(r"<!-- .*? -->", "", body) for body in steady],
+            "labels": sorted(self.subject.label_names),
+            "pulls": {number: each.state for number, each in self.repo.pulls.items()},
+            "undone": [mark.made.undone for mark in map(read_mark, self.bodies) if mark],
+        }
+
+
+@contextmanager
+def on_an_issue(folder: Path) -> Iterator[Story]:
+    """A run on an issue: a branch, a pull request, a label, a comment."""
+    with GitHubServer() as server:
+        story = begin(server, folder)
+        server.open_issue(NAME, title="The table is old", labels=["bot:regenerate", "table"])
+        payload = issues_labeled(server, NAME, 1, "bot:regenerate", "maria")
+        assert story.serve(parse_event("issues", payload, settings=Settings())).conclusion == "success"
+        assert story.subject.label_names == ["table", "regenerated"]
+        yield story
+        assert (server.violations, server.unknown) == ([], [])
+
+
+@contextmanager
+def on_a_pull(folder: Path) -> Iterator[Story]:
+    """A run on somebody's pull request: a commit on their branch."""
+    with GitHubServer() as server:
+        story = begin(server, folder)
+        server.open_pull(NAME, {"new.txt": "new\n"}, head="feature", user="maria")
+        assert story.say("/bot regenerate").conclusion == "success"
+        assert story.files("feature")["table.txt"] == b"new\n"
+        yield story
+        assert (server.violations, server.unknown) == ([], [])
+
+
+def begin(server: GitHubServer, folder: Path) -> Story:
+    folder.mkdir(exist_ok=True)
+    server.add_repo(NAME, FILES)
+    server.add_token(TOKEN)
+    for login, role in (("maria", "write"), ("paul", "triage")):
+        server.add_user(login)
+        server.set_permission(NAME, login, role)  # type: ignore[arg-type]  # the words are roles
+    return Story(server, folder)
+
+
+def test_a_run_on_an_issue_is_undone_and_that_is_said(tmp_path: Path) -> None:
+    with on_an_issue(tmp_path) as story:
+        made = story.mark.made
+        assert made.labels == ("regenerated",)
+        assert made.sha == story.head(made.branch)
+        status = next(each for each in story.subject.comments if read_mark(each.body))
+        assert story.say("/bot undo").conclusion == "success"
+        assert story.repo.issues[made.pull].state == "closed"
+        assert story.repo.git.ref(f"refs/heads/{made.branch}") is None
+        assert story.subject.label_names == ["table"]
+        assert story.mark.made.undone
+        assert "`regenerate` undone" in status.body
+        assert "draft pull request" not in status.body
+        answer = story.bodies[-1]
+        for words in (f"#{made.pull} is closed", f"`{made.branch}` is gone", "`regenerated`"):
+            assert words in answer
+        assert "Not taken back" not in answer
+        story.say("/bot status")
+        assert "| undone | success |" in story.bodies[-1]
+        assert f"#{made.pull}" in story.bodies[-1]
+        before, writes = story.seen(), len(story.bodies)
+        story.say(f"/bot undo {story.mark.run[:4]}")
+        assert story.bodies[writes:][0].endswith(f"Run `{story.mark.run}` is undone already.")
+        assert {**before, "comments": None} == {**story.seen(), "comments": None}
+
+
+def test_a_commit_on_somebodys_branch_is_taken_back_by_another(tmp_path: Path) -> None:
+    with on_a_pull(tmp_path) as story:
+        ours = story.head("feature")
+        later = story.server.commit(NAME, "feature", {"deep/other.txt": "later\n", "new.txt": "newer\n"})
+        assert story.say("/bot undo").conclusion == "success"
+        wanted = {each: content.encode() for each, content in FILES.items()}
+        assert story.files("feature") == wanted | {"deep/other.txt": b"later\n", "new.txt": b"newer\n"}
+        story.server.commit(NAME, "feature", {"last.txt": "x"})
+        made = story.mark.made
+        assert (made.undone, made.sha) == (True, ours)
+        assert story.subject.state == "open"
+        assert ours[:12] in story.bodies[-1]
+        assert later
+
+
+def test_what_was_changed_again_is_not_touched(tmp_path: Path) -> None:
+    with on_a_pull(tmp_path) as story:
+        moved = story.server.commit(NAME, "feature", {"table.txt": "mine\n"})
+        assert story.say("/bot undo").conclusion == "success"
+        assert story.head("feature") == moved
+        assert not story.mark.made.undone
+        assert "undone in part" in story.bodies[-1]
+        assert "changed again since the run: table.txt" in story.bodies[-1]
+        story.server.commit(NAME, "feature", {"table.txt": "new\n"})
+        assert story.say("/bot undo").conclusion == "success"
+        assert story.files("feature")["table.txt"] == b"old\n"
+        assert story.mark.made.undone
+
+
+def test_what_a_person_took_back_already_is_no_second_commit(tmp_path: Path) -> None:
+    with on_a_pull(tmp_path) as story:
+        theirs = story.server.commit(NAME, "feature", {"table.txt": "old\n"})
+        story.say("/bot undo")
+        assert story.head("feature") == theirs
+        assert story.mark.made.undone
+        assert "taken back already" in story.bodies[-1]
+
+
+def test_a_branch_that_is_gone_is_said(tmp_path: Path) -> None:
+    with on_a_pull(tmp_path) as story:
+        story.repo.git.set_ref("refs/heads/feature", None)
+        assert story.say("/bot undo").conclusion == "success"
+        assert "the branch feature is gone" in story.bodies[-1]
+        assert not story.mark.made.undone
+
+
+def test_a_branch_with_somebodys_commit_is_kept(tmp_path: Path) -> None:
+    with on_an_issue(tmp_path) as story:
+        made = story.mark.made
+        top = story.server.commit(NAME, made.branch, {"more.txt": "mine"})
+        story.say("/bot undo")
+        assert story.head(made.branch) == top
+        assert story.repo.issues[made.pull].state == "closed"
+        assert f"`{made.branch}` was kept" in story.bodies[-1]
+        assert not story.mark.made.undone
+
+
+def test_what_was_merged_stays_and_that_is_said(tmp_path: Path) -> None:
+    with on_an_issue(tmp_path) as story:
+        made = story.mark.made
+        story.repo.git.set_ref("refs/heads/main", made.sha)
+        story.server.commit(NAME, "other", {"x": "y"})  # lets pull requests follow their branches
+        pull = story.repo.issues[made.pull].pull
+        assert pull is not None
+        assert pull.merged
+        story.say("/bot undo")
+        assert story.head("main") == made.sha
+        assert f"#{made.pull} was merged" in story.bodies[-1]
+        assert "undone in part" in story.bodies[-1]
+        assert not story.mark.made.undone
+    with on_a_pull(tmp_path / "pull") as story:
+        story.repo.git.set_ref("refs/heads/main", story.head("feature"))
+        story.server.commit(NAME, "other", {"x": "y"})
+        at = story.head("feature")
+        story.say("/bot undo")
+        assert story.head("feature") == at
+        assert "stays, because #1 was merged" in story.bodies[-1]
+
+
+def test_only_writers_undo_and_only_our_marks_count(tmp_path: Path) -> None:
+    with on_an_issue(tmp_path) as story:
+        before = story.seen()
+        run = story.say("/bot undo", user="paul")
+        assert (run.decision and run.decision.code) == "permission"
+        assert {**story.seen(), "comments": None} == {**before, "comments": None}
+        victim = story.server.commit(NAME, "release", {"x": "y"})
+        forged = story.mark.changed(run="f" * 16, made=story.mark.made.changed(branch="release", sha=victim, pull=0))
+        status = next(each for each in story.subject.comments if read_mark(each.body))
+        state = status.body.split("\n")[1]
+        from_stranger = status.body.replace(state, state_line(forged))
+        story.server.comment(NAME, 1, from_stranger, user="paul")
+        assert story.say("/bot undo ffff").conclusion == "success"
+        assert "no such run" in story.bodies[-1]
+        status.body = from_stranger  # a maintainer may edit our comment, and still reaches nothing that is not a run's
+        story.say("/bot undo ffff")
+        assert story.head("release") == victim
+        assert "stays" in story.bodies[-1]
+
+
+STORIES = {"issue": on_an_issue, "pull": on_a_pull}
+
+
+def writes_of(story: Story, event: Event) -> list[tuple[str, str]]:
+    before = len(story.server.requests)
+    story.serve(event)
+    return [(each.method, each.path) for each in story.server.requests[before:] if each.method != "GET"]
+
+
+def where(path: str) -> str:
+    """A pattern for the same address on another server, where numbers differ."""
+    return re.sub(r"[0-9a-f]{8,40}|\d+", "[0-9a-f]+", path) + "$"
+
+
+def same_before(writes: list[tuple[str, str]], at: int) -> int:
+    method, path = writes[at]
+    return sum(1 for each in writes[:at] if each[0] == method and re.search(where(path), each[1]))
+
+
+@pytest.mark.parametrize("kind", ["drop_before", "drop_after"])
+@pytest.mark.parametrize("name", STORIES)
+def test_each_write_of_an_undo_takes_effect_once_whichever_answer_is_lost(
+    tmp_path: Path, name: str, kind: Kind
+) -> None:
+    with STORIES[name](tmp_path / "calm") as calm:
+        writes = writes_of(calm, calm.says("/bot undo"))
+        wanted = calm.seen()
+    assert len(writes) >= 6, writes
+    for at, (method, path) in enumerate(writes):
+        with STORIES[name](tmp_path / f"{kind}-{at}") as story:
+            event = story.says("/bot undo")
+            planted = story.server.faults.add(method, where(path), kind, skip=same_before(writes, at))
+            assert story.serve(event).conclusion == "success"
+            assert planted.met == 1, (method, path)
+            assert story.seen() == wanted, f"{kind} at {method} {path}"
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_a_process_that_dies_after_any_write_is_followed_by_one_that_ends_it(tmp_path: Path, name: str) -> None:
+    with STORIES[name](tmp_path / "calm") as calm:
+        writes = writes_of(calm, calm.says("/bot undo"))
+        wanted = calm.seen()
+    for at, (method, path) in enumerate(writes):
+        for machine in ("one", "two"):  # with the record of the first process, and without
+            with STORIES[name](tmp_path / f"{machine}-{at}") as story:
+                event = story.says("/bot undo")
+                story.server.faults.add(method, where(path), "drop_after", skip=same_before(writes, at))
+                story.mortal = True
+                with pytest.raises(Killed):
+                    story.serve(event)
+                story.machine, story.mortal = machine, False
+                assert story.serve(event).conclusion == "success"
+                seen = story.seen()
+                assert {**seen, "comments": 0} == {**wanted, "comments": 0}, f"{machine}: {method} {path}"
+                assert len(story.bodies) == 2
+                if machine == "one":
+                    assert seen["comments"] == wanted["comments"], f"{method} {path}"
+
+
+def test_the_same_delivery_on_another_machine_says_nothing_new(tmp_path: Path) -> None:
+    for name, open_story in STORIES.items():
+        with open_story(tmp_path / name) as story:
+            event = story.says("/bot undo")
+            story.serve(event)
+            wanted = story.seen()
+            story.machine = "two"
+            story.serve(event)
+            assert story.seen() == wanted
