@@ -38,6 +38,14 @@ class Settings(Value):
     """File that holds the App's private key; nobody but its owner may read it."""
     installation: int | None = Field(default=None, ge=1)
     """Number of the App's installation; the event's, or looked up by the repository, if None."""
+    webhook_secret: SecretStr | None = None
+    """Secret of the App's webhook, which `sandpiper serve` can't do without."""
+    webhook_secret_old: SecretStr | None = None
+    """The one before, good as well while the secret is being replaced."""
+    workers: int = Field(default=2, ge=1, le=64)
+    """Runs that `sandpiper serve` works on at once; never two on one issue or pull request."""
+    inbox_limit: int = Field(default=1000, ge=1, le=100_000)
+    """Deliveries that may wait; GitHub is told to come again when there are more."""
     api_url: str | None = None
     """Address of GitHub's REST API; the public one if None, a GitHub Enterprise Server's otherwise."""
     server_url: str | None = None

@@ -1,0 +1,48 @@
+"""`sandpiper serve` -> the webhooks of a GitHub App, received and worked on until a signal comes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from bot.cli.logs import known_secrets
+from bot.errors import PluginError
+from bot.settings import load_settings
+from bot.telemetry.log import start_logging
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65_535), help="Port; 0 for a free one.")
+@click.option("--path", default="/webhook", show_default=True, help="Path of the webhook.")
+@click.option("--grace", default=8.0, show_default=True, type=click.FloatRange(0), help="Seconds for runs to end.")
+@click.pass_context
+def serve(context: click.Context, host: str, port: int, path: str, grace: float) -> None:
+    """Receive the webhooks of a GitHub App and do what they ask for.
+
+    Speaks plain HTTP: put a proxy with TLS before it. Needs SANDPIPER_WEBHOOK_SECRET and an account on GitHub.
+    What GitHub delivered is on the disk before GitHub hears so; after a crash the next start goes on with it.
+    """
+    settings = load_settings(os.environ)
+    debug = bool((context.parent or context).params.get("debug"))
+    start_logging(lambda: sys.stderr, level="DEBUG" if debug else "INFO", secrets=known_secrets())
+    if not path.startswith("/") or path.rstrip("/") in ("", "/healthz"):
+        raise click.UsageError("--path begins with a slash, and is neither / nor /healthz")
+    server = server_module()
+    server.serve(settings, os.environ, server.Address(host, port, path, grace))
+
+
+def server_module() -> Any:
+    """The server, whose libraries are an extra. Raises PluginError naming it."""
+    try:
+        # By name and late: the rest of the program starts without these libraries.
+        return importlib.import_module("bot.api.server")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "bot":
+            raise
+        hint = "pip install 'sandpiper-bot[server]'"
+        raise PluginError("extra_missing", f"`serve` needs the extra `server`: {error}", hint=hint) from None
