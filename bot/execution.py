@@ -78,6 +78,7 @@ def _template(spec: RunSpec, deps: Deps) -> Template:
         network=network,
         runtime=deps.settings.oci_runtime,
         trusted=trusted,
+        symlinks=spec.task.symlinks,
         cache_scope=str(spec.repository.id or spec.repository.full_name.lower()) if deps.settings.caches else "",
     )
 

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from bot.errors import Conflict, ForgeError, NotFound
+from bot.forge.changes import Change
 from bot.forge.client import Client, shaped
-from bot.forge.trees import Clash, Entry, Trees
-from bot.forge.uploads import Piece, make_tree, pieces_of, sha_of
+from bot.forge.uploads import sha_of
 from bot.types.output import Commit, Receipt
 
 OUR_BRANCH = re.compile(r"bot/(?!.*(?:\.\.|//|/\.|\.lock(?:/|$)))[A-Za-z0-9][A-Za-z0-9._/-]*(?<![./])")
@@ -73,11 +73,9 @@ class _Work:
     """One commit on its way to its branch."""
 
     def __init__(self, client: Client, path: str, output: Commit, blobs: Path) -> None:
-        self._client, self._path, self._output, self._blobs = client, path, output, blobs
+        self._client, self._path, self._output = client, path, output
+        self._change = Change(client, path, output, blobs)
         self._ref = f"heads/{quote(output.branch, safe='/')}"
-        self._trees, self._roots = Trees(client, path), dict[str, str]()
-        self._sent: set[str] = set()
-        self._pieces: tuple[Piece, ...] | None = None
 
     def head(self) -> str | None:
         """Where the branch stands, None if there is none."""
@@ -95,7 +93,7 @@ class _Work:
                 return None
             if _same_text(row.message, self._output.message) and len(row.parents) == 1:
                 root = next((each.tree for each in rows if each.sha == row.parents[0]), None)
-                if self._result(root or self._root(row.parents[0])) == row.tree:
+                if self._change.result(root or self._change.root(row.parents[0])) == row.tree:
                     return row
         return None
 
@@ -109,30 +107,17 @@ class _Work:
             raise Conflict("branch_exists", f"the branch {output.branch} exists and holds something else", hint=hint)
         if not output.rebase:
             raise _moved(output, head, "meanwhile")
-        before, after = self._root(output.parent), self._root(head)
-        wanted = self._wanted()
-        for tree in (before, after):
-            self._trees.reach(tree, wanted)
-        touched = [
-            path
-            for path, entry in wanted.items()
-            if self._trees.entry(after, path) not in (self._trees.entry(before, path), entry)
-        ]
-        if touched:
-            raise _moved(output, head, f"and {_files(len(touched))} that we changed changed there as well")
-        try:
-            self._trees.applied(after, self._missing(after))
-        except Clash:
-            raise _moved(output, head, "and a file and a folder would have the same name") from None
+        if obstacle := self._change.obstacle(self._change.root(output.parent), self._change.root(head)):
+            raise _moved(output, head, f"and {obstacle}")
         return head
 
     def make(self, on: str) -> Made:
         """The commit, which nothing points to yet."""
-        root = self._root(on)
-        body = {"message": self._output.message, "tree": self._tree(root), "parents": [on]}
+        tree = self._change.make(self._change.root(on))
+        body = {"message": self._output.message, "tree": tree, "parents": [on]}
         # A commit that nothing points to is nobody's: making it twice does no harm.
         made = shaped(_commit, self._client.repeat("POST", f"{self._path}/git/commits", body))
-        same = made.tree == body["tree"] and made.parents == [on] and _same_text(made.message, self._output.message)
+        same = made.tree == tree and made.parents == [on] and _same_text(made.message, self._output.message)
         if not same:
             hint = "nothing was published; the patch lies in the artifacts"
             raise ForgeError("commit_differs", "GitHub's commit is not the one that was asked for", hint=hint)
@@ -160,65 +145,10 @@ class _Work:
             remark = f"put on top of {on[:7]}, which came in meanwhile; it was checked on {output.parent[:7]}"
         return Receipt(key=output.key, kind=output.kind, sha=made.sha, url=made.url, name=output.branch, remark=remark)
 
-    def _tree(self, base: str) -> str:
-        """The tree with the changes applied. Raises ForgeError `tree_differs` unless it is what was validated."""
-        wanted = self._missing(base)
-        if not wanted:
-            raise Conflict("empty_commit", "the branch holds all of these changes already", hint="nothing is to do")
-        expected = self._result(base)
-        pieces = [each for each in self._all_pieces() if each.file.path in wanted]
-        self._sent.update(self._trees.contents())
-        tree = make_tree(self._client, self._path, base, pieces, self._blobs, self._sent)
-        if tree != expected and not self._differ_by(base, tree, wanted):
-            hint = "nothing was published; the patch lies in the artifacts"
-            raise ForgeError("tree_differs", "GitHub's tree is not the one that was validated", hint=hint)
-        return tree
-
-    def _differ_by(self, base: str, tree: str, wanted: Mapping[str, Entry | None]) -> bool:
-        """Whether two trees differ by these changes: where names that JSON can't tell hide a tree's own name."""
-        self._trees.whole(tree)
-        return dict(self._trees.differences(base, tree)) == wanted
-
-    def _result(self, base: str) -> str | None:
-        """Name of the tree that the changes make of another; None where they do not fit."""
-        try:
-            return self._trees.applied(base, self._missing(base))
-        except Clash:
-            return None
-
-    def _missing(self, base: str) -> dict[str, Entry | None]:
-        """The changes that a tree does not hold already."""
-        wanted = self._wanted()
-        self._trees.reach(base, wanted)
-        return {path: entry for path, entry in wanted.items() if self._trees.entry(base, path) != entry}
-
-    def _wanted(self) -> dict[str, Entry | None]:
-        return {each.file.path: each.entry for each in self._all_pieces()}
-
-    def _all_pieces(self) -> tuple[Piece, ...]:
-        if self._pieces is None:
-            self._pieces = pieces_of(self._output, self._blobs)
-        return self._pieces
-
-    def _root(self, commit: str) -> str:
-        """Name of a commit's tree, all below it fetched in the same request."""
-        if commit not in self._roots:
-            root = self._trees.whole(commit)
-            if root == commit:
-                # A server may echo the commit's name; the tree's own stands in the commit.
-                found = shaped(_commit, self._client.get(f"{self._path}/git/commits/{commit}"))
-                root = self._trees.whole(found.tree)
-            self._roots[commit] = root
-        return self._roots[commit]
-
 
 def _moved(output: Commit, head: str, how: str) -> Conflict:
     said = f"{output.branch} moved from {output.parent[:12]} to {head[:12]} {how}"
     return Conflict("head_moved", said, hint="start again to work on the new state")
-
-
-def _files(number: int) -> str:
-    return "a file" if number == 1 else f"{number} files"
 
 
 def _same_text(left: str, right: str) -> bool:
@@ -232,7 +162,9 @@ def _target(data: Mapping[str, Any]) -> str:
 
 def _commit(data: Mapping[str, Any]) -> Made:
     parents = [str(each["sha"]) for each in data["parents"]]
-    return Made(sha_of(data), str(data["tree"]["sha"]), parents, str(data.get("message")), str(data.get("html_url") or ""))
+    return Made(
+        sha_of(data), str(data["tree"]["sha"]), parents, str(data.get("message")), str(data.get("html_url") or "")
+    )
 
 
 def _listed(data: Mapping[str, Any]) -> Made:

@@ -15,6 +15,7 @@ from pathspec import GitIgnoreSpec
 
 from bot.blobs import read_blob
 from bot.errors import TaskError
+from bot.links import MODE, Place, link_fault
 from bot.redaction import find_secrets, redact
 from bot.types.sandbox import Changes, FileChange
 from bot.types.task import RunSpec
@@ -40,7 +41,8 @@ LONGEST_NAME = 255
 _GIT_FOLDER = re.compile(r"\.git|git~\d+")
 _SHORT_NAME = re.compile(r"gi[0-9a-z]{0,4}~\d+")
 """Names that Windows makes up for `.gitmodules` and its like."""
-_SCAN_BYTES = 50_000_000
+_LEFT_OUT = ": symlink"
+"""How the collector's note about a link ends that was not taken."""
 
 
 def hold_reasons(
@@ -57,8 +59,9 @@ def hold_reasons(
     if total > limits.changed_bytes:
         reasons.append(f"the changed files hold {total:,} bytes; this task may write {limits.changed_bytes:,}")
     reasons += _path_reasons(spec, changes, policy)
+    reasons += _link_reasons(spec, changes, blobs)
     # Beyond the limits the proposal is held anyway: reading it would only cost memory.
-    if total <= min(limits.changed_bytes, _SCAN_BYTES):
+    if total <= limits.changed_bytes:
         for change in changes.files:
             reasons += _content_reasons(change, blobs, secrets)
     # A path can be where a secret was hidden: the reason must not publish it.
@@ -81,8 +84,6 @@ def _path_reasons(spec: RunSpec, changes: Changes, policy: str) -> Iterator[str]
         if odd := _oddity(path, parts):
             yield f"{shown(path)}: {odd}"
             continue
-        if change.new is not None and change.new.mode not in ("100644", "100755"):
-            yield f"{shown(path)}: is a symbolic link or a submodule"
         yield from (f"{shown(path)}: {why}" for why, patterns in builtin if patterns.match_file(folded))
         if parts == fold(policy):
             yield f"{shown(path)}: decides what this bot may do"
@@ -92,6 +93,38 @@ def _path_reasons(spec: RunSpec, changes: Changes, policy: str) -> Iterator[str]
             other = seen.setdefault(parts, path)
             if other != path:
                 yield f"{shown(path)}: is the same file as {shown(other)} on some systems"
+
+
+def _link_reasons(spec: RunSpec, changes: Changes, blobs: Path) -> Iterator[str]:
+    """Links that this task may not make, or that lead where none may; what the checkout has is not known here."""
+    for line in changes.skipped:
+        if line.endswith(_LEFT_OUT):  # without the link the rest is half of a change
+            yield f"{shown(line.removesuffix(_LEFT_OUT))}: is a symbolic link, which this task may not make"
+    files = {change.path: change for change in changes.files}
+    links = [change for change in changes.files if change.new and change.new.mode == MODE]
+    if links and not spec.task.symlinks:
+        yield from (f"{shown(each.path)}: is a symbolic link, which this task may not make" for each in links)
+        return
+    folders = {up for path, change in files.items() if change.new for up in _above(path)}
+
+    def look(path: str) -> Place:
+        if path in folders or path not in files:
+            return "folder" if path in folders else "unknown"
+        new = files[path].new
+        return "nothing" if new is None else read_blob(blobs, new) if new.mode == MODE else "file"
+
+    for each in links:
+        try:
+            fault = link_fault(each.path, read_blob(blobs, each.new), look) if each.new else ""
+        except TaskError:
+            continue  # said where contents are read
+        if fault:
+            yield f"{shown(each.path)}: is a symbolic link that {fault}"
+
+
+def _above(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:at]) for at in range(1, len(parts))]
 
 
 def _oddity(path: str, parts: tuple[str, ...]) -> str:

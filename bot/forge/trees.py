@@ -49,7 +49,13 @@ class Trees:
     def whole(self, root: str) -> str:
         """Fetch all below a tree or commit in one request; the tree's SHA as GitHub names it in the answer."""
         data = self._client.get(f"{self._path}/git/trees/{root}", {"recursive": "1"})
-        return self._learn(*shaped(_recursive, data))
+        sha, rows, truncated = shaped(_recursive, data)
+        found = shaped(lambda data: _levels(sha, data, strict=not truncated), rows)
+        # Of a list that was cut only those directories are believed whose name is the hash of what was listed.
+        self._known |= {each: level for each, level in found.items() if not truncated or tree_name(level) == each}
+        if sha not in self._known:
+            self._cut.add(sha)
+        return sha
 
     def level(self, sha: str) -> Level:
         """One directory."""
@@ -84,29 +90,6 @@ class Trees:
             for each in level.values()
             if each.mode not in (FOLDER, SUBMODULE)
         }
-
-    def applied(self, root: str, edits: Edits, prefix: str = "") -> str | None:
-        """Name of the tree with these edits, None for one that holds nothing. Raises Clash.
-
-        Nothing is implied: a folder gives way to a file when every file in it is deleted too, and the other way round.
-        """
-        level = dict(self.level(root)) if root else {}
-        below: dict[str, dict[str, Entry | None]] = {}
-        for path, entry in edits.items():
-            name, inside, rest = path.partition("/")
-            if inside:
-                below.setdefault(name, {})[rest] = entry
-        for name in below.keys() | {path for path in edits if "/" not in path}:
-            was, now = level.pop(name, None), edits.get(name)
-            if was is not None and was.mode != FOLDER and name not in edits:
-                now = was
-            folder = was.sha if was is not None and was.mode == FOLDER else ""
-            inner = self.applied(folder, below[name], f"{prefix}{name}/") if name in below else folder or None
-            if now is not None and inner is not None:
-                raise Clash(prefix + name)
-            if now is not None or inner is not None:
-                level[name] = now or Entry(FOLDER, str(inner))
-        return tree_name(level) if level or not prefix else None
 
     def differences(self, old: str, new: str, prefix: str = "") -> Iterator[tuple[str, Entry | None]]:
         """Paths of files that differ between two trees, with what the new one has there (None: nothing)."""
@@ -154,16 +137,29 @@ class Trees:
             data = self._client.get(f"{self._path}/git/trees/{sha}")
             self._known[sha] = dict(shaped(_recursive, data)[1])
 
-    def _learn(self, sha: str, rows: list[tuple[str, Entry]], truncated: bool) -> str:
-        if not truncated:
-            self._known |= shaped(lambda data: _levels(sha, data), rows)
-            return sha
-        # Of a list that was cut only those directories are believed whose name is the hash of what was listed.
-        found = _levels(sha, rows, strict=False)
-        self._known |= {each: level for each, level in found.items() if tree_name(level) == each}
-        if sha not in self._known:
-            self._cut.add(sha)
-        return sha
+
+def applied(trees: Trees, root: str, edits: Edits, prefix: str = "") -> str | None:
+    """Name of the tree with these edits, None for one that holds nothing. Raises Clash.
+
+    Nothing is implied: a folder gives way to a file when every file in it is deleted too, and the other way round.
+    """
+    level = dict(trees.level(root)) if root else {}
+    below: dict[str, dict[str, Entry | None]] = {}
+    for path, entry in edits.items():
+        name, inside, rest = path.partition("/")
+        if inside:
+            below.setdefault(name, {})[rest] = entry
+    for name in below.keys() | {path for path in edits if "/" not in path}:
+        was, now = level.pop(name, None), edits.get(name)
+        if was is not None and was.mode != FOLDER and name not in edits:
+            now = was
+        folder = was.sha if was is not None and was.mode == FOLDER else ""
+        inner = applied(trees, folder, below[name], f"{prefix}{name}/") if name in below else folder or None
+        if now is not None and inner is not None:
+            raise Clash(prefix + name)
+        if now is not None or inner is not None:
+            level[name] = now or Entry(FOLDER, str(inner))
+    return tree_name(level) if level or not prefix else None
 
 
 def tree_name(level: Mapping[str, Entry]) -> str:

@@ -231,16 +231,17 @@ class LivingSandbox(_Files, _Vitals):
         """See the Protocol; nothing can run in the sandbox afterwards."""
         with self._gate:
             self._collected = True
-            facts, limits = self._body.facts, self._body.facts.template.limits
+            facts, template = self._body.facts, self._body.facts.template
+            limits, links = template.limits, template.symlinks
             if facts.archive is not None:
                 self._body.freeze(True)
                 try:
-                    return collect_archive(facts.workspace, limits, blobs, facts.archive())
+                    return collect_archive(facts.workspace, limits, blobs, facts.archive(), links=links)
                 finally:
                     self._body.end()
             self._body.end()
         try:
-            return collect(facts.workspace, limits, blobs)
+            return collect(facts.workspace, limits, blobs, links=links)
         except OSError as error:
             text, hint = (
                 f"what {self.id} left can't be read: {error}",

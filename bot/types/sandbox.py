@@ -62,6 +62,8 @@ class Template(Value):
     """A writer of the repository wrote the checkout: what it says of images may be built, and may run as root there."""
     pristine: bool = False
     """The checkout was made by us and holds what git tracks, nothing else: no credentials have to be looked for."""
+    symlinks: bool = False
+    """Symbolic links are collected as well, those that lead out of the workspace or nowhere excepted."""
     detached: bool = False
     """It outlives the process that makes it, until its wall clock ends it."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bot.sandbox.collect.findings import WHOLE_ENTRIES, WHOLE_SECONDS, Cut, Findings
 from bot.sandbox.collect.ignore import Ignore
+from bot.sandbox.collect.links import LINK, drop_bad_links
 from bot.sandbox.collect.tree import (
     file_in,
     folder_in,
@@ -39,17 +40,23 @@ _KINDS = {
 }
 
 
-def collect(workspace: Workspace, limits: Limits, blobs: Path) -> Changes:
-    """What differs from the checkout. The sandbox must be dead."""
+def collect(workspace: Workspace, limits: Limits, blobs: Path, *, links: bool = False) -> Changes:
+    """What differs from the checkout; of symbolic links, with `links`, those that lead to something in it.
+
+    The sandbox must be dead.
+    """
     blobs.mkdir(parents=True, exist_ok=True)
     whole = workspace.kind != "overlay"
     found = Findings(limits, blobs, WHOLE_ENTRIES, WHOLE_SECONDS) if whole else Findings(limits, blobs)
+    comparison = _Comparison(workspace, found, links)
     with root_folder(workspace.changed) as upper, root_folder(workspace.checkout) as lower:
         try:
             rules = Ignore().inside("", lower, left_out=False)
-            _Comparison(workspace, found).walk(upper, lower, "", rules, whole=whole)
+            comparison.walk(upper, lower, "", rules, whole=whole)
         except Cut as cut:
             found.skip("stopped", str(cut), complete=False)
+        if links:
+            drop_bad_links(found, workspace, lower)
     return found.changes()
 
 
@@ -59,6 +66,7 @@ class _Comparison:
 
     workspace: Workspace
     found: Findings
+    links: bool
 
     def walk(self, upper: int, lower: int | None, prefix: str, rules: Ignore, *, whole: bool) -> None:
         """One folder; `whole` when all that it holds is there, so that what is missing was deleted."""
@@ -94,7 +102,11 @@ class _Comparison:
         elif self._wanted(path, rules, in_checkout=status_in(lower, name) is not None):
             if stat.S_ISREG(status.st_mode):
                 self._file(upper, lower, prefix, name, rules)
-            elif not (stat.S_ISLNK(status.st_mode) and link_in(upper, name) == link_in(lower, name)):
+            elif stat.S_ISLNK(status.st_mode) and link_in(upper, name) == link_in(lower, name):
+                return
+            elif stat.S_ISLNK(status.st_mode) and self.links:
+                self._link(upper, lower, prefix, name, rules)
+            else:
                 self.found.skip(path, _KINDS.get(stat.S_IFMT(status.st_mode), "unknown kind"))
 
     def _folder(self, upper: int, lower: int | None, prefix: str, name: str, rules: Ignore, whole: bool) -> None:
@@ -133,6 +145,12 @@ class _Comparison:
             new = self.found.keep(self.found.chunks(source), mode_of(status))
             self.found.add(FileChange(path=path, old=self._old(lower, path, name), new=new))
 
+    def _link(self, upper: int, lower: int | None, prefix: str, name: str, rules: Ignore) -> None:
+        path, target = prefix + name, link_in(upper, name) or b""
+        if is_folder(lower, name):
+            self._deleted(lower, prefix, name, rules)  # a link in place of a folder
+        self.found.add(FileChange(path=path, old=self._old(lower, path, name), new=self.found.keep((target,), LINK)))
+
     def _same(self, source: int, lower: int | None, name: str) -> bool:
         """Whether the checkout has the same bytes with the same mode."""
         with file_in(lower, name) as other:
@@ -169,7 +187,7 @@ class _Comparison:
             return None
         target = link_in(lower, name)
         if target is not None:
-            return self.found.keep((target,), "120000")
+            return self.found.keep((target,), LINK)
         with file_in(lower, name) as source:
             if source is None:
                 return None

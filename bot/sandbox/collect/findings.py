@@ -36,7 +36,7 @@ class Findings:
     entries: int = ENTRIES
     seconds: float = SECONDS
     complete: bool = True
-    _files: dict[str, FileChange] = field(default_factory=dict)
+    files: dict[str, FileChange] = field(default_factory=dict)
     _skipped: list[str] = field(default_factory=list)
     _unlisted: int = 0
     _spoilt: int = 0
@@ -47,14 +47,19 @@ class Findings:
 
     def changes(self) -> Changes:
         more = (f"... and {self._unlisted} more",) if self._unlisted else ()
-        files = tuple(change for _, change in sorted(self._files.items()))
+        files = tuple(change for _, change in sorted(self.files.items()))
         return Changes(files=files, skipped=(*sorted(self._skipped), *more), complete=self.complete)
 
     def add(self, change: FileChange) -> None:
-        if len(self._files) >= self.limits.changed_files:
+        if len(self.files) >= self.limits.changed_files:
             raise Cut(f"more than {self.limits.changed_files} files changed")
-        self._files[change.path] = change
+        self.files[change.path] = change
         self._taken += change.new.size if change.new else 0
+
+    def drop(self, path: str, why: str) -> None:
+        """Take a change back, without which the proposal is worthless."""
+        del self.files[path]
+        self.skip(path, why, complete=False)
 
     def room(self) -> int:
         """Bytes that may still be taken."""

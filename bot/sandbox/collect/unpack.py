@@ -28,7 +28,9 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def collect_archive(workspace: Workspace, limits: Limits, blobs: Path, chunks: Iterable[bytes]) -> Changes:
+def collect_archive(
+    workspace: Workspace, limits: Limits, blobs: Path, chunks: Iterable[bytes], *, links: bool = False
+) -> Changes:
     """What differs from the checkout, by an archive of the whole workspace whose names begin with its last part.
 
     That is what Docker's archive call gives for it. The sandbox must be dead.
@@ -43,7 +45,7 @@ def collect_archive(workspace: Workspace, limits: Limits, blobs: Path, chunks: I
     except Cut as cut:
         found.skip("stopped", str(cut), complete=False)
         return found.changes()  # what is missing was not deleted: without the rest nothing can be said
-    return collect(workspace, limits, blobs)
+    return collect(workspace, limits, blobs, links=links)
 
 
 def unpack(chunks: Iterable[bytes], into: Path, found: Findings, most: int, *, prefix: str = "") -> None:
