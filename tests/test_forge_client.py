@@ -14,7 +14,8 @@ from bot.errors import ForgeError
 from bot.forge.client import Client, last_page
 from bot.forge.failures import InDoubt
 from bot.forge.forge import open_forge
-from bot.forge.transport import Transport
+from bot.forge.tokens import FixedToken
+from bot.forge.transport import Request, Transport
 from bot.settings import Settings
 from bot.types.output import Note
 from tests.forge_fixtures import MARKER, NAME, TOKEN, Desk, desk
@@ -26,7 +27,7 @@ API = "http://api.example.test/api/v3"
 
 def client_for(naps: list[float], now: float = 1000.0) -> Client:
     settings = Settings(token=SecretStr("sup3r-s3cret-t0ken"), api_url=API)
-    return Client(Transport(settings), sleep=naps.append, clock=lambda: now)
+    return Client(Transport(settings, FixedToken(settings.token)), sleep=naps.append, clock=lambda: now)
 
 
 @pytest.mark.parametrize("kind", ["drop_before", "status"])
@@ -146,7 +147,7 @@ def test_the_token_goes_to_the_api_only_in_its_header_and_never_into_an_error() 
         mock.get(f"{API}/x", status=403, json={"message": "no, sup3r-s3cret-t0ken may not"})
         with pytest.raises(ForgeError) as caught:
             client_for([]).get("/x")
-        assert mock.calls[0].request.headers["Authorization"] == "token sup3r-s3cret-t0ken"
+        assert mock.calls[0].request.headers["Authorization"] == "Bearer sup3r-s3cret-t0ken"
     assert "sup3r-s3cret-t0ken" not in str(caught.value)
     assert "sup3r-s3cret-t0ken" not in repr(vars(caught.value))
 
@@ -191,8 +192,8 @@ def test_reasons_that_people_can_mend_have_codes_of_their_own(said: str, code: s
 def test_a_token_of_one_letter_does_not_spoil_answers() -> None:
     with responses.RequestsMock() as mock:
         mock.get(f"{API}/x", json={"text": "axe"})
-        settings = Settings(token=SecretStr("x"), api_url=API)
-        assert Client(Transport(settings)).get("/x")["text"] == "axe"
+        settings = Settings(api_url=API)
+        assert Client(Transport(settings, FixedToken(SecretStr("x")))).get("/x")["text"] == "axe"
 
 
 def test_a_missing_permission_is_named() -> None:
@@ -209,7 +210,7 @@ def test_an_endless_answer_is_cut_off() -> None:
         mock.get(f"{API}/x", body=b"x" * 200_000)
         assert len(client_for([]).text("/x", "text/plain", 100_000)) == 100_000
         with pytest.raises(ForgeError) as caught:
-            Transport(Settings(api_url=API)).send("GET", "/x", limit=100_000)
+            Transport(Settings(api_url=API), FixedToken(None)).send(Request("GET", "/x", limit=100_000))
         assert caught.value.code == "answer_too_large"
 
 

@@ -17,7 +17,8 @@ from bot.cli.output import json_option, plain, print_json, say, table
 from bot.errors import SandpiperError
 from bot.forge.borrow import full_name_of, git_folder_of
 from bot.forge.forge import open_forge
-from bot.forge.transport import Transport
+from bot.forge.tokens import FixedToken
+from bot.forge.transport import Request, Transport
 from bot.llm.chat import open_model
 from bot.llm.models import access, choose_model
 from bot.plugins import load_adapter
@@ -149,9 +150,9 @@ def _token(place: Place) -> Verdict:
     """Ask what costs nothing and needs no right: `GET /rate_limit` names a classic token's scopes in a header."""
     if place.settings.token is None:
         return "missing", "no GitHub token", "export SANDPIPER_TOKEN=...   # or GITHUB_TOKEN; see --repo to try it"
-    transport = Transport(place.settings)
+    transport = Transport(place.settings, FixedToken(place.settings.token))
     try:
-        answer = transport.send("GET", "/rate_limit")
+        answer = transport.send(Request("GET", "/rate_limit"))
     finally:
         transport.close()
     if answer.status != 200:

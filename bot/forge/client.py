@@ -9,11 +9,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from bot.errors import ForgeError
+from bot.forge import graphql
 from bot.forge.failures import Answer, InDoubt, failure_of, in_doubt, parse, rate_limited, wait_of
-from bot.forge.transport import JSON, LIMIT, Transport
+from bot.forge.pace import Pace
+from bot.forge.transport import GRAPHQL, Request, Transport
 
 TRIES = 3
 PATIENCE = 180.0
@@ -34,16 +37,29 @@ class Reads:
         *,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
+        pace: Pace | None = None,
+        optional: bool = False,
     ) -> None:
-        self._transport, self.sleep, self._clock = transport, sleep, clock
+        """`clock` is the time of day; `pace` is shared by all that use one credential; `optional`: see Request."""
+        self._transport, self.sleep, self._clock, self._optional = transport, sleep, clock, optional
+        self._pace = pace or Pace(sleep=sleep)
+
+    def as_optional(self) -> Reads:
+        """The same for polls and guesses: they never wait for GitHub, and leave the limit's last part to the work."""
+        return Reads(self._transport, sleep=self.sleep, clock=self._clock, pace=self._pace, optional=True)
 
     def get(self, path: str, query: Mapping[str, Any] | None = None) -> Any:
         """A JSON document. Raises ForgeError by status, NotFound included."""
-        return self._retried(lambda: _document(self._ask("GET", path, query=query), "GET", path))
+        return self._retried(lambda: _document(self._ask(Request("GET", path, query or {})), "GET", path))
 
     def text(self, path: str, media: str, limit: int) -> str:
         """A document in another media type, cut after `limit` bytes."""
-        return self._retried(lambda: self._ask("GET", path, media=media, limit=limit, cut=True).text)
+        return self._retried(lambda: self._ask(Request("GET", path, media=media, limit=limit, cut=True)).text)
+
+    def query(self, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The `data` of a GraphQL query; values go into `variables`, never into the document. Raises as `get` does."""
+        request = graphql.request_of(document, variables or {}, "query")
+        return self._retried(lambda: graphql.data_of(self._ask(request)))
 
     def pages(self, path: str, query: Mapping[str, Any] | None = None, *, most: int = 10) -> tuple[Any, ...]:
         """A list, page by page; of more than `most` pages the last ones. Only page numbers are taken from links."""
@@ -60,7 +76,7 @@ class Reads:
 
     def _page(self, path: str, query: Mapping[str, Any] | None, number: int) -> tuple[list[Any], int]:
         def ask() -> tuple[list[Any], int]:
-            answer = self._ask("GET", path, query={**(query or {}), "per_page": PAGE, "page": number})
+            answer = self._ask(Request("GET", path, {**(query or {}), "per_page": PAGE, "page": number}))
             rows = _document(answer, "GET", path)
             if not isinstance(rows, list):
                 raise bad_answer(path)
@@ -68,30 +84,28 @@ class Reads:
 
         return self._retried(ask)
 
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, Any] | None = None,
-        body: Any = None,
-        media: str = JSON,
-        limit: int = LIMIT,
-        cut: bool = False,
-    ) -> Answer:
-        """One request, asked again only after a rate limit."""
+    def _ask(self, request: Request) -> Answer:
+        """One request, asked again only after a rate limit, for then nothing took effect."""
+        request = replace(request, optional=self._optional)
         waited = 0.0
         while True:
-            answer = self._transport.send(method, path, query=query, body=body, media=media, limit=limit, cut=cut)
-            if answer.status < 300:
-                return answer
-            wait = wait_of(answer, self._clock())
+            with self._pace.turn(request, PATIENCE - waited) as slept:
+                answer = self._transport.send(request)
+                now = self._clock()
+                self._pace.heard(request, answer, now)
+                # Before the place is given away: who gets it must find the silence.
+                wait = graphql.wait_of(answer, now) if request.path == GRAPHQL else wait_of(answer, now)
+                if wait is not None:
+                    self._pace.hold(request, answer, wait)
+            waited += slept
             if wait is None:
-                raise failure_of(answer, method, path)
-            if waited + wait > PATIENCE:
+                if answer.status < 300:
+                    return answer
+                raise failure_of(answer, request.method, request.path)
+            # A limit that names no time at all must not be asked for ever.
+            waited += max(1.0 - wait, 0.0)
+            if self._optional or waited + wait > PATIENCE:
                 raise rate_limited(wait)
-            self.sleep(wait)
-            waited += max(wait, 1.0)
 
     def _retried(self, ask: Callable[[], Made]) -> Made:
         for attempt in range(1, TRIES):
@@ -107,8 +121,12 @@ class Client(Reads):
 
     def write(self, method: Write, path: str, body: Any = None) -> Any:
         """Ask once. Raises InDoubt when it is unknown whether it took effect."""
-        answer = self._ask(method, path, body=body)
+        answer = self._ask(Request(method, path, body=body))
         return None if answer.status == 204 or not answer.text else _document(answer, method, path)
+
+    def mutate(self, document: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """The `data` of a GraphQL mutation, asked once. Raises InDoubt when it is unknown whether it took effect."""
+        return graphql.data_of(self._ask(graphql.request_of(document, variables, "mutation")))
 
     def repeat(self, method: Write, path: str, body: Any = None) -> Any:
         """A write that may take effect twice without harm."""

@@ -6,7 +6,9 @@ Sources: GitHub's pages "Troubleshooting the REST API" and "Rate limits for the 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from bot.errors import Conflict, ForgeError, NotFound
@@ -16,8 +18,23 @@ MESSAGE_LIMIT = 500
 SECONDARY_WAIT = 60.0
 """Seconds to wait after a secondary limit that names no time, as GitHub's page asks."""
 
+NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
+
 CREDENTIAL_HINT = "check that the token is set, has not expired and belongs to this server"
 PULLS_HINT = "allow it under Settings -> Actions -> General -> Workflow permissions, or give the bot a token of its own"
+
+SSO_HINT = "authorise the token for the organisation (Settings -> Developer settings -> the token -> Configure SSO)"
+BLOCKED_HINT = "GitHub or a notice of takedown blocked it; its owner finds the reason on its page"
+REASONS = (
+    ("not permitted to create or approve pull requests", "pull_requests_not_permitted", "GitHub refuses", PULLS_HINT),
+    ("is locked", "locked", "the conversation is locked", "unlock it and start again"),
+    ("archived", "archived", "the repository is read-only", "unarchive it and start again"),
+    ("suspended", "suspended", "the account or installation is suspended", "its owner can lift that, or GitHub"),
+    ("ip allow list", "ip_denied", "the organisation does not accept this address", "add it to the IP allow list"),
+    ("access blocked", "unavailable", "the repository is blocked", BLOCKED_HINT),
+    ("has been disabled", "unavailable", "the repository is disabled", BLOCKED_HINT),
+)
+"""Words of a refusal, in lower case -> code, reason, what to do."""
 
 
 class Answer(NamedTuple):
@@ -42,17 +59,33 @@ def in_doubt(method: str, path: str, why: str) -> InDoubt:
 
 
 def wait_of(answer: Answer, now: float) -> float | None:
-    """Seconds for which GitHub wants silence, None when the answer is no rate limit."""
+    """Seconds for which GitHub wants silence, None when the answer is no rate limit. `now`: seconds since 1970."""
     if answer.status not in (403, 429):
         return None
-    after = answer.headers.get("retry-after", "")
-    if after:
-        return float(after) if after.isdecimal() else SECONDARY_WAIT
+    if after := answer.headers.get("retry-after", ""):
+        return seconds_of(after, now)
     if answer.headers.get("x-ratelimit-remaining") == "0":
-        reset = answer.headers.get("x-ratelimit-reset", "")
-        return max(float(reset) - now, 0.0) + 1.0 if reset.isdecimal() else SECONDARY_WAIT
-    limited = answer.status == 429 or "secondary rate limit" in answer.text.lower()
+        reset = number_of(answer.headers.get("x-ratelimit-reset", ""))
+        return SECONDARY_WAIT if reset is None else max(reset - now, 0.0) + 1.0
+    said = answer.text.lower()
+    limited = answer.status == 429 or "secondary rate limit" in said or "abuse detection" in said
     return SECONDARY_WAIT if limited else None
+
+
+def seconds_of(after: str, now: float) -> float:
+    """`Retry-After`: seconds or a date (RFC 9110, 10.2.3); what is neither means a minute."""
+    seconds = number_of(after)
+    if seconds is not None:
+        return seconds
+    try:
+        return max(parsedate_to_datetime(after).timestamp() - now, 0.0)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return SECONDARY_WAIT
+
+
+def number_of(text: str) -> float | None:
+    """A number of a header, None for anything else; some servers write them with a fraction."""
+    return float(text) if NUMBER.fullmatch(text.strip()) else None
 
 
 def rate_limited(seconds: float) -> ForgeError:
@@ -71,14 +104,8 @@ def failure_of(answer: Answer, method: str, path: str) -> ForgeError:
     match answer.status:
         case 401:
             return ForgeError("unauthorized", f"GitHub does not accept the token: {what}", hint=CREDENTIAL_HINT)
-        case 403 if "not permitted to create or approve pull requests" in said:
-            return ForgeError("pull_requests_not_permitted", f"GitHub refuses: {what}", hint=PULLS_HINT)
-        case 403 if "is locked" in said:
-            return ForgeError("locked", f"the conversation is locked: {what}", hint="unlock it and start again")
-        case 403 if "archived" in said:
-            return ForgeError("archived", f"the repository is read-only: {what}", hint="unarchive it and start again")
         case 403 | 451:
-            return ForgeError("forbidden", f"GitHub refuses: {what}", hint=_permission_hint(answer))
+            return _refused(answer, said, what)
         case 404:
             hint = "check the name, and that the token may see it"
             return NotFound("not_found", f"not there, or not visible to the token: {what}", hint=hint)
@@ -91,6 +118,18 @@ def failure_of(answer: Answer, method: str, path: str) -> ForgeError:
             return moved(method, path)
         case status:
             return ForgeError(f"http_{status}", f"unexpected answer to {what}", hint="see GitHub's REST documentation")
+
+
+def _refused(answer: Answer, said: str, what: str) -> ForgeError:
+    """A refusal by the reason that people can mend."""
+    if answer.status == 403 and "x-github-sso" in answer.headers:
+        return ForgeError("sso_required", f"the organisation asks for single sign-on: {what}", hint=SSO_HINT)
+    for words, code, why, hint in REASONS:
+        if words in said.lower():
+            return ForgeError(code, f"{why}: {what}", hint=hint)
+    if answer.status == 451:
+        return ForgeError("unavailable", f"withheld for legal reasons: {what}", hint=BLOCKED_HINT)
+    return ForgeError("forbidden", f"GitHub refuses: {what}", hint=_permission_hint(answer))
 
 
 def moved(method: str, path: str) -> ForgeError:
