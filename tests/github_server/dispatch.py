@@ -14,6 +14,7 @@ from . import (
     routes_app,
     routes_checks,
     routes_git,
+    routes_graphql,
     routes_issues,
     routes_pulls,
     routes_reactions,
@@ -65,7 +66,16 @@ def literal_first(route: Route) -> tuple[int, list[bool]]:
     return -len(parts), [part.startswith("{") for part in parts]
 
 
-MODULES = (routes_app, routes_issues, routes_reactions, routes_pulls, routes_git, routes_checks, routes_repo)
+MODULES = (
+    routes_app,
+    routes_issues,
+    routes_reactions,
+    routes_pulls,
+    routes_git,
+    routes_checks,
+    routes_repo,
+    routes_graphql,
+)
 EVERY = sorted((route for module in MODULES for route in module.ROUTES), key=literal_first)
 TABLE = [(route, pattern(route.template)) for route in EVERY]
 
@@ -152,7 +162,8 @@ def answer(world: World, journal: Journal, request: Request) -> Answer:
     if repo is not None and caller.app is None:
         see(caller, repo)
     parse(request)
-    wrong = check(journal, request, route, params)
+    # The description is of REST; a document of GraphQL is checked against its own schema.
+    wrong = [] if route.template == routes_graphql.PATH else check(journal, request, route, params)
     permit(call, route.need, route.role)
     if wrong:
         raise ApiError(422, "Invalid request.\n\n" + "\n".join(wrong))
@@ -168,7 +179,7 @@ def answered(world: World, journal: Journal, request: Request, check_answers: bo
     except Exception:  # noqa: BLE001 - a mistake of this server must fail the test that met it, not hang it
         journal.violations.append(f"{request.method} {request.path}: {traceback.format_exc()}")
         made = ApiError(500, "Server Error").answer()
-    if check_answers and request.operation is not None:
+    if check_answers and request.operation is not None and not request.operation.endswith(routes_graphql.PATH):
         method, template = request.operation.split()
         found = contract.answer_faults(template, method.lower(), made.status, made.body)
         journal.answer_violations += [f"{request.method} {request.path}: {one}" for one in found]
@@ -190,7 +201,8 @@ def conditional(world: World, request: Request, made: Answer) -> Answer:
             made = Answer(304, None, made.headers)
             if token is not None:
                 token.used -= 1
-    rate: dict[str, Any] = rate_of(token) | {"resource": "search" if request.path.startswith("/search") else "core"}
+    resource = {"/search": "search", "/graphql": "graphql"}.get(request.path[:8].rstrip("/"), "core")
+    rate: dict[str, Any] = rate_of(token) | {"resource": resource}
     headers |= {f"x-ratelimit-{name}": str(value) for name, value in rate.items()}
     if token is not None and token.kind == "pat" and token.permissions is None:
         headers["X-OAuth-Scopes"] = token.scopes

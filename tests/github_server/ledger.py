@@ -20,7 +20,7 @@ class Thing(NamedTuple):
     repo: str
     """Lower-case full name; empty for what belongs to none."""
     kind: str
-    """issue, comment, review_comment, review, reaction, ref, check, status, label, run, dispatch, token."""
+    """issue, comment, review_comment, thread, review, reaction, ref, check, status, label, run, dispatch, token."""
     name: str
     """Number, full name of a ref, or value of a token."""
     on: int = 0
@@ -128,6 +128,8 @@ def talk_of(repo: str, issue: Issue) -> Iterator[tuple[Thing, Any]]:
             yield Thing(repo, kind, str(comment.id), number), comment.body
             for reaction in comment.reactions:
                 yield Thing(repo, "reaction", str(reaction.id), number), (reaction.user.login, reaction.content)
+    for first, user in pull.resolved.items() if pull else ():
+        yield Thing(repo, "thread", str(first), number), user.login
     for review in pull.reviews if pull else ():
         yield Thing(repo, "review", str(review.id), number), (review.state, review.body)
 

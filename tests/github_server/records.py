@@ -76,6 +76,8 @@ class ReviewComment(Comment):
     in_reply_to: int | None = None
     review_id: int | None = None
     diff_hunk: str = ""
+    minimized: str | None = None
+    """Why it is folded away."""
 
 
 @dataclass
@@ -107,6 +109,8 @@ class Pull:
     maintainer_can_modify: bool = False
     comments: list[ReviewComment] = field(default_factory=list)
     reviews: list[Review] = field(default_factory=list)
+    resolved: dict[int, User] = field(default_factory=dict)
+    """First comment of a thread -> who resolved it."""
 
     @property
     def head_label(self) -> str:

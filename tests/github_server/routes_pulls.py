@@ -1,6 +1,7 @@
 """Routes of pull requests: open, list, change, what they change, and their reviews."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from .call import Call, Route, check_text, page, pull_of, review_comment_of
@@ -145,40 +146,54 @@ def list_review_comments(call: Call) -> Answer:
     return page(call, pull.comments, lambda comment: shown(call, issue, comment))
 
 
-def place(call: Call, pull: Pull, item: dict[str, Any]) -> str:
-    """The hunk that a comment stands on; ApiError 422 where path or line are not part of the diff."""
-    change = next((one for one in pull_changes(call.repo, pull) if one.path == item["path"]), None)
+def place(call: Call, pull: Pull, item: dict[str, Any], commit: str) -> str:
+    """The hunk that a comment stands on; ApiError 422 where path or lines are not part of the commit's diff."""
+    shown = replace(pull, head_sha=commit)
+    change = next((one for one in pull_changes(call.repo, shown) if one.path == item["path"]), None)
     if change is None:
         raise invalid("PullRequestReviewComment", "invalid", "pull_request_review_thread.path")
     if item.get("subject_type") == "file" or "position" in item:
         return ""
     side, wanted, hunk = item.get("side", "RIGHT"), item.get("line"), ""
-    old = new = 0
-    for line in (change.patch or "").split("\n"):
+    found, old, new = (change.patch or "").split("\n"), 0, 0
+    there: set[int] = set()
+    for line in found:
         start = HUNK.match(line)
         if start:
-            hunk, old, new = line, int(start[1]), int(start[2])
+            hunk, old, new, there = line, int(start[1]), int(start[2]), set()
             continue
         hunk += f"\n{line}"
-        if (line[:1] != "-" and side == "RIGHT" and new == wanted) or (
-            line[:1] != "+" and side == "LEFT" and old == wanted
-        ):
-            return hunk
+        if line[:1] == "\\":
+            continue
+        if line[:1] != ("-" if side == "RIGHT" else "+"):
+            there.add(new if side == "RIGHT" else old)
+            if wanted in there:
+                if item.get("start_line", wanted) in there and item.get("start_line", 0) < wanted:
+                    return hunk
+                raise outside("start_line", "must precede the end line, in the same hunk")
         old, new = old + (line[:1] != "+"), new + (line[:1] != "-")
-    raise invalid(
-        "PullRequestReviewComment",
-        "custom",
-        "pull_request_review_thread.line",
-        "pull_request_review_thread.line must be part of the diff",
-    )
+    raise outside("line", "must be part of the diff")
 
 
-def add_comment(call: Call, issue: Issue, pull: Pull, item: dict[str, Any]) -> ReviewComment:
+def outside(field: str, words: str) -> ApiError:
+    """422 for a line that no comment may stand on."""
+    name = f"pull_request_review_thread.{field}"
+    return invalid("PullRequestReviewComment", "custom", name, f"{name} {words}")
+
+
+def commit_of(call: Call, pull: Pull, commit: str) -> str:
+    """A commit of the pull request; ApiError 422."""
+    if commit != pull.head_sha and commit not in ahead(call.repo.git, pull.base_sha, pull.head_sha):
+        raise invalid("PullRequestReviewComment", "custom", "commit_id", "commit_id is not part of the pull request")
+    return commit
+
+
+def add_comment(call: Call, issue: Issue, pull: Pull, item: dict[str, Any], commit: str) -> ReviewComment:
     """A review comment from the fields of a request."""
     check_text("PullRequestReviewComment", item, ("body",))
-    hunk = place(call, pull, item)
+    hunk = place(call, pull, item, commit)
     made = new_review_comment(call.world, issue, pull, call.user, item["body"], item["path"], item.get("line"))
-    made.diff_hunk, made.side = hunk, item.get("side", "RIGHT")
+    made.diff_hunk, made.side, made.commit_id = hunk, item.get("side", "RIGHT"), commit
     made.start_line, made.start_side = item.get("start_line"), item.get("start_side")
     made.subject_type, made.app = item.get("subject_type", "line"), call.app
     return made
@@ -189,9 +204,8 @@ def create_review_comment(call: Call) -> Answer:
     issue, pull = pull_of(call)
     if "in_reply_to" in call.body:
         return reply(call, issue, pull, call.body["in_reply_to"])
-    if call.body["commit_id"] not in ahead(call.repo.git, pull.base_sha, pull.head_sha):
-        raise invalid("PullRequestReviewComment", "custom", "commit_id", "commit_id is not part of the pull request")
-    return Answer(201, shown(call, issue, add_comment(call, issue, pull, call.body)))
+    commit = commit_of(call, pull, call.body["commit_id"])
+    return Answer(201, shown(call, issue, add_comment(call, issue, pull, call.body, commit)))
 
 
 def reply(call: Call, issue: Issue, pull: Pull, parent: int) -> Answer:
@@ -242,26 +256,27 @@ def create_review(call: Call) -> Answer:
     """A verdict with comments, all or none."""
     issue, pull = pull_of(call)
     body, event = call.body, call.body.get("event")
-    check_text("PullRequestReview", body, ("body",) if event == "REQUEST_CHANGES" else ())
+    check_text("PullRequestReview", body, ("body",) if event in ("REQUEST_CHANGES", "COMMENT") else ())
     token = call.caller.token
     if event == "APPROVE" and token is not None and token.kind == "actions" and not call.repo.actions_may_open_pulls:
         raise ApiError(403, "GitHub Actions is not permitted to create or approve pull requests.")
     if event in ("APPROVE", "REQUEST_CHANGES") and issue.user is call.user:
         verb = "approve" if event == "APPROVE" else "request changes on"
         raise ApiError(422, "Unprocessable Entity", [f"Can not {verb} your own pull request"])
+    commit = commit_of(call, pull, body.get("commit_id", pull.head_sha))
     for item in body.get("comments", []):
-        place(call, pull, item)
+        check_text("PullRequestReviewComment", item, ("body",))
+        place(call, pull, item, commit)
     states = {
         "APPROVE": "APPROVED",
         "REQUEST_CHANGES": "CHANGES_REQUESTED",
         "COMMENT": "COMMENTED",
         None: "PENDING",
     }
-    commit = body.get("commit_id", pull.head_sha)
     review = Review(call.world.next_id(), call.user, body.get("body", ""), states[event], commit, now())
     pull.reviews.append(review)
     for item in body.get("comments", []):
-        add_comment(call, issue, pull, item).review_id = review.id
+        add_comment(call, issue, pull, item, commit).review_id = review.id
     return Answer(200, review_json(call.world, call.repo, issue, review))
 
 

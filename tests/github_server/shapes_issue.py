@@ -14,6 +14,7 @@ from .shapes import (
     repo_url,
     user_json,
 )
+from .threads import line_now
 from .trees import read_commit
 
 
@@ -179,6 +180,7 @@ def review_comment_json(world: World, repo: Repo, issue: Issue, comment: ReviewC
     pull_url = f"{repo_url(world, repo)}/pulls/{issue.number}"
     url = f"{repo_url(world, repo)}/pulls/comments/{comment.id}"
     page = f"{world.html}/{repo.full_name}/pull/{issue.number}#discussion_r{comment.id}"
+    line = line_now(repo, issue.pull, comment) if issue.pull else None
     out: dict[str, Any] = {
         "id": comment.id,
         "node_id": f"PRRC_{comment.id}",
@@ -195,14 +197,14 @@ def review_comment_json(world: World, repo: Repo, issue: Issue, comment: ReviewC
         "body": comment.body,
         "created_at": stamp(comment.created_at),
         "updated_at": stamp(comment.updated_at),
-        "line": comment.line,
+        "line": line,
         "original_line": comment.line,
         "side": comment.side,
         "start_line": comment.start_line,
         "original_start_line": comment.start_line,
         "start_side": comment.start_side,
         "subject_type": comment.subject_type,
-        "position": 1,
+        "position": 1 if line else None,
         "original_position": 1,
         "reactions": reactions_json(comment.reactions, url),
         "_links": {"self": {"href": url}, "html": {"href": page}, "pull_request": {"href": pull_url}},

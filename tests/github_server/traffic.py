@@ -46,6 +46,8 @@ class Traffic(Journal):
                 git = git_answer(self.world, request)
                 request.status = git.status
             return git
+        if self.base and request.path == "/api/graphql":  # where an Enterprise server has it: beside /api/v3
+            request.path = f"{self.base}/graphql"
         if not request.path.startswith(f"{self.base}/"):
             self.unknown.append(f"{request.method} {request.path}")
             return not_found().answer()
