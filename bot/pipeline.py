@@ -20,8 +20,8 @@ from bot.marks import Mark, has_marker, read_mark, run_marker
 from bot.publishing import complete, finalise, publish, put, say_started
 from bot.redaction import redact
 from bot.triage.decide import decide
-from bot.types.decision import Answer, Decision, Go, Refuse
-from bot.types.event import Event
+from bot.types.decision import Answer, Decision, Go, Ignore, Refuse
+from bot.types.event import Event, Failed
 from bot.types.result import Failure
 from bot.types.run import Run, run_id_of
 from bot.types.task import RunSpec
@@ -86,7 +86,13 @@ def _claimed(event: Event, deps: Deps) -> Iterator[tuple[Run, bool]]:
 
 
 def _is_settled(run: Run, event: Event) -> bool:
-    """A second delivery does nothing; a person who starts a failed event again (a higher attempt) is served."""
+    """A second delivery does nothing; a person who starts a failed event again (a higher attempt) is served.
+
+    All that fails on a commit is one happening: what was ignored, for want of a pull request, is looked at again when
+    the next check fails.
+    """
+    if isinstance(event.trigger, Failed) and isinstance(run.decision, Ignore):
+        return False
     return run.status == "completed" and (event.attempt <= run.event.attempt or run.conclusion == "success")
 
 

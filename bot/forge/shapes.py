@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot.forge.events_shapes import GHOST, Account, CommentShape, Home, IssueShape, PullShape
+from bot.forge.events_shapes import GHOST, Account, CommentShape, Home, IssueShape, PullShape, ReviewShape
 from bot.types.event import Actor, Comment, Repository, Subject
 from bot.types.value import CommentKind
 
@@ -35,3 +35,8 @@ def pull(data: Any) -> Subject:
 def comment(data: Any, kind: CommentKind) -> Comment:
     """`issue-comment` or `pull-request-review-comment`."""
     return CommentShape.model_validate(data).value(kind)
+
+
+def verdict(data: Any) -> Comment:
+    """`pull-request-review`: the words above it."""
+    return ReviewShape.model_validate(data).value()

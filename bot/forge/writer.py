@@ -72,9 +72,12 @@ class GitHubWriter:
                 return revert(self._client, self._path, output, doubt=doubt)
 
     def _react(self, output: Reaction) -> Receipt:
-        """GitHub keeps one reaction of a kind for each account, so asking twice does no harm."""
+        """GitHub keeps one reaction of a kind for each account, so asking twice does no harm.
+
+        The text above a review has no address for reactions, so the pull request itself gets that.
+        """
         target = f"issues/{output.number}"
-        if output.comment is not None:
+        if output.comment is not None and output.comment_kind != "verdict":
             target = f"{'issues' if output.comment_kind == 'issue' else 'pulls'}/comments/{output.comment}"
         made = self._client.repeat("POST", f"{self._path}/{target}/reactions", {"content": output.content})
         return Receipt(key=output.key, kind=output.kind, id=shaped(_id, made))

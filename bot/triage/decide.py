@@ -3,6 +3,7 @@
 The model is asked in one place only (triage), after the gate has let the event through.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from bot.errors import PolicyError
@@ -19,16 +20,32 @@ from bot.triage.policy_shape import RESERVED
 from bot.triage.tasks import builtin_tasks, tasks_of
 from bot.triage.words import WRITERS, own_word
 from bot.types.decision import Decision, Go, Ignore, Refuse
-from bot.types.event import Commented, Dispatched, Event, Labeled, Opened, Subject, Upstream
+from bot.types.event import (
+    Commented,
+    Dispatched,
+    Event,
+    Failed,
+    Labeled,
+    Opened,
+    Scheduled,
+    Subject,
+    Summoned,
+    Trigger,
+    Upstream,
+)
+from bot.types.result import CheckFailure
 from bot.types.task import Task
-from bot.types.value import PERMISSIONS, SubjectKind
+from bot.types.value import PERMISSIONS, Permission, SubjectKind
+
+SUMMONED: Mapping[str, tuple[str, ...]] = {"assigned": ("fix",), "review_requested": ("review",)}
+"""What somebody wants who assigns the bot or asks it for a review, where policy says nothing else."""
 
 
 def decide(event: Event, *, reader: ForgeReader, settings: Settings, model: Model | None) -> Decision:
     """What the event deserves. Raises ForgeError, and PolicyError where nobody asked who could mend the policy."""
-    if ignored := gate.screen(event, settings) or gate.screen_self(event, reader.viewer()):
+    if ignored := gate.screen(event, settings) or _screen_accounts(event, reader, settings):
         return ignored
-    level = reader.permission(event.actor)
+    level: Permission = "write" if isinstance(event.trigger, Scheduled) else reader.permission(event.actor)
     data = reader.file(settings.policy, event.repository.default_branch)
     try:
         policy = parse_policy(data, settings.policy)
@@ -45,32 +62,60 @@ def decide(event: Event, *, reader: ForgeReader, settings: Settings, model: Mode
     return verdict
 
 
+def _screen_accounts(event: Event, reader: ForgeReader, settings: Settings) -> Ignore | None:
+    viewer = reader.viewer()
+    return gate.screen_self(event, viewer) or gate.screen_summons(event, viewer, settings)
+
+
 # --- what is asked for ------------------------------------------------------------------------------------------
 
 
 def _automatic(case: Case) -> Request | Decision:
     """The first task that policy names for this moment and that fits the kind of subject."""
-    kind: SubjectKind = case.event.subject.kind if case.event.subject else "pull_request"
+    kind = _kind(case.event)
     for name in _named_for(case, kind):
-        if kind in case.tasks[name].subjects:
+        if kind is None or kind in case.tasks[name].subjects:
             refused = gate.check_automatic(case.event, case.tasks[name], case.level)
             return (refused and waiting(case, name)) or refused or Request(name=name)
     return Ignore(code="no_task_for_this", reason="policy starts nothing at this moment")
 
 
-def _named_for(case: Case, kind: SubjectKind) -> tuple[str, ...]:
-    trigger = case.event.trigger
-    moment = trigger.action if isinstance(trigger, Opened) else "upstream"
+def _kind(event: Event) -> SubjectKind | None:
+    """What the event is about; a schedule is about nothing, and checks are about pull requests."""
+    if isinstance(event.trigger, Scheduled):
+        return None
+    return event.subject.kind if event.subject else "pull_request"
+
+
+def _moment(trigger: Trigger) -> str:
+    """The policy's name for it, empty where policy has none."""
+    match trigger:
+        case Opened():
+            return trigger.action
+        case Summoned():
+            return trigger.moment
+        case Upstream():
+            return "upstream"
+        case Failed():
+            return "ci_failed"
+        case Scheduled():
+            return "schedule"
+        case _:
+            return ""
+
+
+def _named_for(case: Case, kind: SubjectKind | None) -> tuple[str, ...]:
+    moment = _moment(case.event.trigger)
     for key, names in case.policy.on.items():
         if key == moment:
             return names
     wants_triage = moment == "opened" and kind == "issue" and not case.policy.triage.is_empty
-    return ("triage",) if wants_triage else ()
+    return ("triage",) if wants_triage else SUMMONED.get(moment, ())
 
 
 def _asked(case: Case) -> Request | Decision:
     """A person's words, answered at once where they need no run."""
-    request = _request(case.event)
+    request = _request(case)
     task = case.tasks.get(request.name)
     if task is None and case.event.subject is None:
         return Refuse(
@@ -85,13 +130,17 @@ def _asked(case: Case) -> Request | Decision:
     return own_word(case, case.event.subject.number, request)
 
 
-def _request(event: Event) -> Request:
-    trigger = event.trigger
+def _request(case: Case) -> Request:
+    trigger = case.event.trigger
     if isinstance(trigger, Commented) and trigger.command is not None:
         command = trigger.command
         return Request(name=command.verb, text=command.text, options=command.options)
     if isinstance(trigger, Dispatched):
         return Request(name=trigger.task, text=trigger.prompt, options=trigger.options)
+    if isinstance(trigger, Summoned):
+        kind = _kind(case.event)
+        names = _named_for(case, kind)
+        return Request(name=next((name for name in names if kind in case.tasks[name].subjects), names[0]))
     return Request(name=(trigger.task or "") if isinstance(trigger, Labeled) else "")
 
 
@@ -130,6 +179,9 @@ def _accept(case: Case, request: Request) -> Decision:
 
 def _pinned(case: Case, task: Task, subject: Subject | None, instructions: str) -> Decision:
     trust = gate.trust_of(case.event, subject, case.level)
+    failures = _failures(case, task, subject)
+    if isinstance(case.event.trigger, Failed) and not failures:
+        return Refuse(code="nothing_failed", reason="of the commit's checks none failed but the bot's own")
     spec = pin(
         case.event,
         gate.reduced(task, trust),
@@ -138,11 +190,20 @@ def _pinned(case: Case, task: Task, subject: Subject | None, instructions: str) 
         instructions=instructions,
         policy=case.policy,
         digest=case.digest,
+        failures=failures,
         reader=case.reader,
     )
     if isinstance(spec, Refuse):
         return spec
     return Go(reason=f"{case.event.actor.login} ({case.level}) may start {task.name!r}; trust: {trust}", spec=spec)
+
+
+def _failures(case: Case, task: Task, subject: Subject | None) -> tuple[CheckFailure, ...]:
+    """What the checks of the head say, where that is what the run is about."""
+    if subject is None or subject.pull is None:
+        return ()
+    wanted = isinstance(case.event.trigger, Failed) or task.name == "fix-ci"
+    return case.reader.failures(subject.pull.head.sha) if wanted else ()
 
 
 def _fresh(event: Event, reader: ForgeReader) -> Subject | Refuse | None:
@@ -151,14 +212,22 @@ def _fresh(event: Event, reader: ForgeReader) -> Subject | Refuse | None:
     where: int | str | None = event.subject.number if event.subject else None
     if isinstance(trigger, Upstream):
         where = f"{trigger.head_repository.partition('/')[0]}:{trigger.head.ref}"
+    elif isinstance(trigger, Failed):
+        where = f"{event.repository.owner}:{trigger.head.ref}"
     elif isinstance(trigger, Dispatched):
         where = trigger.number
     if where is None:
         return None
     fresh = reader.subject(where)
-    if fresh is None:
+    if fresh is None or (isinstance(trigger, Failed) and not _is_home(event, fresh)):
         return Refuse(code="subject_gone", reason="there is no such issue or pull request")
     return snapshot(event, fresh)
+
+
+def _is_home(event: Event, subject: Subject) -> bool:
+    """Whether the pull request comes from a branch of this repository, and not from a fork in the same account."""
+    origin = subject.pull.head_repository if subject.pull else None
+    return (origin or "").lower() == event.repository.full_name.lower()
 
 
 def _check_subject(event: Event, task: Task, subject: Subject | None, request: Request) -> Refuse | None:

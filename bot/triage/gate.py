@@ -3,26 +3,44 @@
 No function here calls anything: facts come as arguments, so every rule can be read and tested by itself. Codes are
 stable words; they show in logs, in `handle --json` and in comments.
 
-    ignored   other_event, deleted_comment, edited_comment, no_command, other_label, archived, bot_actor, self_trigger,
-              not_the_author, no_task_for_this, subject_gone, head_moved (by itself)
+    ignored   other_event, deleted_comment, edited_comment, no_command, other_label, other_account, archived, bot_actor,
+              self_trigger, not_the_author, no_task_for_this; by itself also subject_gone, head_moved, nothing_failed
+              and whatever else is refused to people
     refused   permission, comment_changed, subject_locked, subject_closed, wrong_subject, unknown_option, bad_option,
-              label_removed, runtime_not_allowed, model_not_allowed, image_not_allowed, no_instructions, no_revision, head_moved
+              label_removed, runtime_not_allowed, model_not_allowed, image_not_allowed, host_not_allowed,
+              no_instructions, no_revision, unknown_task, head_moved
 """
 
 from collections.abc import Mapping, Sequence
 
 from bot.settings import Settings
 from bot.types.decision import Ignore, Refuse
-from bot.types.event import Actor, Comment, Commented, Dispatched, Event, Labeled, Opened, Other, Subject, Upstream
+from bot.types.event import (
+    Actor,
+    Comment,
+    Commented,
+    Dispatched,
+    Event,
+    Failed,
+    Labeled,
+    Opened,
+    Other,
+    Scheduled,
+    Subject,
+    Summoned,
+    Upstream,
+)
 from bot.types.task import OPTIONS, Limits, Task
 from bot.types.value import PERMISSIONS, OutputKind, Permission, Trust
 
 OUTPUTS: Mapping[Trust, frozenset[OutputKind]] = {
     "anyone": frozenset({"comment", "labels", "patch"}),
-    "fork": frozenset({"comment", "patch"}),
-    "writer": frozenset({"comment", "labels", "patch", "branch", "pull_request", "check"}),
+    "fork": frozenset({"comment", "patch", "review"}),
+    "writer": frozenset({"comment", "labels", "patch", "branch", "pull_request", "check", "review"}),
 }
 """What may be published at the most, by how far the requester and the code are trusted."""
+ASKED = Commented | Labeled | Summoned
+"""A person did something to an issue or a pull request so that the bot acts, and may be told there why it does not."""
 
 
 def screen(event: Event, settings: Settings) -> Ignore | None:
@@ -36,6 +54,8 @@ def screen(event: Event, settings: Settings) -> Ignore | None:
         return Ignore(code="other_label", reason=f"the label does not begin with {settings.label_prefix!r}")
     if event.repository.archived:
         return Ignore(code="archived", reason="the repository is archived")
+    if isinstance(trigger, Scheduled):
+        return None  # a clock has no account; the workflow file on the default branch is the authority
     if is_bot(event.actor) and event.actor.id not in settings.trusted_bots:
         return Ignore(code="bot_actor", reason=f"account {event.actor.id} is a bot that is not in `trusted_bots`")
     return None
@@ -59,10 +79,21 @@ def is_bot(actor: Actor) -> bool:
 
 
 def screen_self(event: Event, viewer: Actor) -> Ignore | None:
-    """What the bot does itself starts nothing. A dispatch is a person's: no output of the bot makes one."""
-    if isinstance(event.trigger, Dispatched) or event.actor.id != viewer.id:
+    """What the bot does itself starts nothing. Dispatches and schedules are others': no output of the bot makes one."""
+    if isinstance(event.trigger, Dispatched | Scheduled) or event.actor.id != viewer.id:
         return None
     return Ignore(code="self_trigger", reason="the event comes from the account that the bot itself writes with")
+
+
+def screen_summons(event: Event, viewer: Actor, settings: Settings) -> Ignore | None:
+    """Who is assigned or asked for a review must be the bot: by its number, or by the name that the operator set."""
+    trigger = event.trigger
+    if not isinstance(trigger, Summoned) or trigger.who.id == viewer.id:
+        return None
+    name = (settings.mention or "").lower()
+    if name and trigger.who.login.lower() in (name, f"{name}[bot]"):
+        return None
+    return Ignore(code="other_account", reason=f"that was meant for {trigger.who.login}, who is not the bot")
 
 
 def at_least(level: Permission, needed: Permission) -> bool:
@@ -74,15 +105,16 @@ def check_permission(event: Event, level: Permission, needed: Permission, what: 
     if at_least(level, needed):
         return None
     reason = f"{what} needs the permission `{needed}` in this repository, and {event.actor.login} has `{level}`"
-    return Refuse(code="permission", reason=reason, speak=isinstance(event.trigger, Commented | Labeled))
+    return Refuse(code="permission", reason=reason, speak=isinstance(event.trigger, ASKED))
 
 
 def check_automatic(event: Event, task: Task, level: Permission) -> Ignore | None:
     """What policy starts by itself is no request that deserves an answer, so it's ignored where it isn't allowed.
 
-    Triage may run for anybody: it writes nothing but the labels and the comment that policy lists.
+    Triage may run for anybody: it writes nothing but the labels and the comment that policy lists. A schedule is
+    nobody's: the workflow that has it stands on the default branch, as the policy does that names the task.
     """
-    if task.runtime == "triage" or at_least(level, task.permission):
+    if isinstance(event.trigger, Scheduled) or task.runtime == "triage" or at_least(level, task.permission):
         return None
     reason = f"task {task.name!r} needs the permission {task.permission!r}, and {event.actor.login} has {level!r}"
     return Ignore(code="permission", reason=reason)
@@ -108,7 +140,7 @@ def _plain(text: str) -> str:
 
 def check_subject(event: Event, task: Task, subject: Subject) -> Refuse | None:
     """Whether the task fits the issue or pull request as it is now."""
-    asked = isinstance(event.trigger, Commented | Labeled)
+    asked = isinstance(event.trigger, ASKED)
     if subject.kind not in task.subjects:
         wanted = " or ".join(kind.replace("_", " ") for kind in task.subjects) or "nothing"
         reason = f"`{task.name}` works on {wanted}, this is the other kind"
@@ -124,13 +156,13 @@ def check_subject(event: Event, task: Task, subject: Subject) -> Refuse | None:
 def check_head(event: Event, subject: Subject) -> Refuse | None:
     """The commit that the event spoke of is the one that runs, or nothing runs."""
     seen = event.subject.pull.head.sha if event.subject and event.subject.pull else None
-    if isinstance(event.trigger, Upstream):
+    if isinstance(event.trigger, Upstream | Failed):
         seen = event.trigger.head.sha
     if seen is None or subject.pull is None:
         return None  # the payload of a comment in the conversation names no commit: the head of now is pinned
     if subject.pull.head.sha == seen:
         return None
-    speak = isinstance(event.trigger, Labeled | Commented)
+    speak = isinstance(event.trigger, ASKED)
     return Refuse(code="head_moved", reason="new commits came in before the run could start; ask again", speak=speak)
 
 
@@ -232,4 +264,4 @@ def reduced(task: Task, trust: Trust) -> Task:
 
 def is_automatic(event: Event) -> bool:
     """Whether nobody asked: policy alone decides that it starts."""
-    return isinstance(event.trigger, Opened | Upstream)
+    return isinstance(event.trigger, Opened | Upstream | Failed | Scheduled)

@@ -1,9 +1,12 @@
 """An accepted task -> RunSpec: every moving thing is read once and pinned, so that later changes change nothing."""
 
+from collections.abc import Sequence
+
 from bot.protocols import ForgeReader
 from bot.triage.policy_shape import Policy
 from bot.types.decision import Refuse
-from bot.types.event import Comment, Commented, Dispatched, Event, Revision, Subject
+from bot.types.event import Actor, Comment, Commented, Dispatched, Event, Revision, Subject
+from bot.types.result import CheckFailure
 from bot.types.run import run_id_of
 from bot.types.task import RunSpec, Task
 from bot.types.value import Trust
@@ -14,6 +17,9 @@ COMMENT_CHARACTERS = 8_000
 DISCUSSION_CHARACTERS = 200_000
 """What a record holds: more than a model reads, so that what is left out is said where its task is worded."""
 INSTRUCTION_CHARACTERS = 20_000
+FAILURES = 20
+CHECK = Actor(login="A check that failed", id=0, type="Bot")
+"""Whose words a failure's description is shown as; no account can have this name."""
 
 
 def pin(
@@ -25,9 +31,14 @@ def pin(
     instructions: str,
     policy: Policy,
     digest: str,
+    failures: Sequence[CheckFailure] = (),
     reader: ForgeReader,
 ) -> RunSpec | Refuse:
-    """All that a run needs, at the commits that the forge shows now; `digest` is the policy file's."""
+    """All that a run needs, at the commits that the forge shows now.
+
+    `digest` is the policy file's. `failures` are told with the conversation: what a check says about itself is as
+    foreign as what a person says, and nothing that is read as people's words earns more trust.
+    """
     found = _revisions(event, subject, reader)
     if found is None:
         return Refuse(code="no_revision", reason="the branch to work on does not exist or has no commit", speak=True)
@@ -44,7 +55,7 @@ def pin(
         instructions=instructions[:INSTRUCTION_CHARACTERS],
         policy_digest=digest,
         conventions=conventions(policy, event.repository.default_branch, reader),
-        discussion=discussion(event, subject, reader) if subject is not None else (),
+        discussion=(*(discussion(event, subject, reader) if subject else ()), *map(as_comment, failures[:FAILURES])),
     )
 
 
@@ -91,6 +102,13 @@ def discussion(event: Event, subject: Subject, reader: ForgeReader) -> tuple[Com
             break
         kept.append(comment.changed(body=body))
     return tuple(reversed(kept))
+
+
+def as_comment(failure: CheckFailure) -> Comment:
+    """What a check says about its failure, as one more voice."""
+    lines = [f"{each.path}:{each.line}: {each.message}" for each in failure.annotations]
+    body = "\n\n".join(part for part in (f"Check: {failure.name}", failure.summary, "\n".join(lines)) if part)
+    return Comment(id=0, author=CHECK, body=body[:COMMENT_CHARACTERS])
 
 
 def _all_comments(subject: Subject, reader: ForgeReader) -> tuple[Comment, ...]:

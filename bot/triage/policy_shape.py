@@ -19,7 +19,19 @@ RESERVED = ("help", "status", "stop", "retry", "undo", "approve")
 """Words that people type behind the phrase and that are no tasks."""
 
 SHELL_WORDS = ("&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1")
-Moment = Literal["opened", "reopened", "edited", "synchronize", "ready_for_review", "upstream"]
+Moment = Literal[
+    "opened",
+    "reopened",
+    "edited",
+    "synchronize",
+    "ready_for_review",
+    "upstream",
+    "assigned",
+    "review_requested",
+    "ci_failed",
+    "schedule",
+]
+"""When a task starts without its name being said."""
 
 
 def _command(value: Any) -> Any:
@@ -109,10 +121,14 @@ class TaskEntry(Value):
     """The least permission of whoever starts it."""
     subjects: Annotated[tuple[SubjectKind, ...], Field(max_length=2)] | None = None
     """What it may be started on."""
-    outputs: Annotated[tuple[OutputKind, ...], Field(max_length=6)] | None = None
+    outputs: Annotated[tuple[OutputKind, ...], Field(max_length=7)] | None = None
     """What it may publish."""
     protected: Annotated[tuple[Glob, ...], Field(max_length=200)] | None = None
     """Paths (gitignore patterns) that it may not touch, on top of those that no task may."""
+    symlinks: bool | None = None
+    """Whether it may propose symbolic links; those that lead out of the repository never."""
+    reports: Annotated[tuple[Glob, ...], Field(max_length=50)] | None = None
+    """Test reports (JUnit XML) that its commands write, as gitignore patterns; failures become remarks on lines."""
     labels: Annotated[tuple[Label, ...], Field(max_length=20)] | None = None
     """Labels that it puts on when it succeeds."""
     limits: Limits | None = None
@@ -213,13 +229,16 @@ class Policy(Value):
     """Tasks, by name."""
     on: Mapping[Moment, TaskNames] = Field(default_factory=dict)
     """What starts by itself: a moment, and the task for it; of several, the first that fits an issue or a pull
-    request. With a `triage` section new issues are triaged unless `opened` is given here."""
+    request. With a `triage` section new issues are triaged unless `opened` is given here; whoever assigns the bot gets
+    `fix`, whoever asks it for a review `review`, unless `assigned` or `review_requested` is."""
     triage: TriagePolicy = TriagePolicy()
     """Labels and rules for triage."""
     conventions: FilePaths = ("AGENTS.md", "CLAUDE.md")
     """Where the repository's own rules for agents are; the first that exists is read."""
     limits: Limits = Limits()
     """Limits for every task that gives none of its own."""
+    protected: Annotated[tuple[Glob, ...], Field(max_length=200)] = ()
+    """Paths (gitignore patterns) that no task may touch, on top of a task's own and of those that hold everywhere."""
 
 
 def policy_schema() -> dict[str, Any]:

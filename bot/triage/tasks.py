@@ -47,7 +47,14 @@ def builtin_tasks() -> Mapping[str, Task]:
             description="review the pull request",
             prompt=prompt("review"),
             subjects=("pull_request",),
-            outputs=("comment",),
+            outputs=("comment", "review"),
+        ),
+        Task(
+            name="fix-ci",
+            description="mend what made the checks of the pull request fail",
+            prompt=prompt("fix-ci"),
+            subjects=("pull_request",),
+            outputs=("comment", "patch", "branch", "pull_request"),
         ),
         Task(
             name="triage",
@@ -69,7 +76,9 @@ def builtin_tasks() -> Mapping[str, Task]:
 
 def tasks_of(policy: Policy) -> Mapping[str, Task]:
     """Every task of the repository by name: the built-in ones, changed and joined by the policy's."""
-    return {name: _resolve(name, policy) for name in (*builtin_tasks(), *policy.tasks)}
+    tasks = (_resolve(name, policy) for name in dict.fromkeys((*builtin_tasks(), *policy.tasks)))
+    # The repository's own come last: of gitignore patterns the last that fits counts, so no task opens what they close.
+    return {task.name: task.changed(protected=(*task.protected, *policy.protected)) for task in tasks}
 
 
 def _resolve(name: str, policy: Policy) -> Task:
