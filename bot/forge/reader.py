@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 from urllib.parse import quote
 
 from bot.errors import Conflict, ForgeError, NotFound
 from bot.forge import shapes
-from bot.forge.auth import viewer_of
 from bot.forge.client import Reads, bad_answer, shaped
 from bot.types.event import Actor, Comment, Repository, Revision, Subject
-from bot.types.result import CheckFailure
+from bot.types.result import Annotation, CheckFailure
 from bot.types.value import CommentKind, Permission
 
 COMMENT_PAGES = 10
@@ -23,6 +22,8 @@ DIFF_LIMIT = 3_000_000
 """Bytes of a diff; the rest is cut off."""
 SUMMARY_LIMIT = 4_000
 """Characters of a failed check's own words."""
+ANNOTATED, ANNOTATIONS = 5, 30
+"""Failed checks whose remarks on lines are read, and how many of each."""
 SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|\.lock(/|$)|^[/-]|[./]$|^@?$")
 """What git-check-ref-format forbids, and a leading dash; no such name can be a branch."""
@@ -31,14 +32,15 @@ BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|\.lock(/|$)|
 class GitHubReader:
     """ForgeReader for one repository on GitHub."""
 
-    def __init__(self, reads: Reads, full_name: str) -> None:
+    def __init__(self, reads: Reads, full_name: str, viewer: Callable[[], Actor]) -> None:
         self._reads, self._name, self._path = reads, full_name, f"/repos/{full_name}"
+        self._ask_viewer = viewer
         self._viewer: Actor | None = None
 
     def viewer(self) -> Actor:
         """The account that our token acts as; asked once."""
         if self._viewer is None:
-            self._viewer = viewer_of(self._reads)
+            self._viewer = self._ask_viewer()
         return self._viewer
 
     def permission(self, actor: Actor) -> Permission:
@@ -69,7 +71,11 @@ class GitHubReader:
         return shaped(shapes.pull, self._reads.get(f"{self._path}/pulls/{where}"))
 
     def comments(self, number: int, *, kind: CommentKind = "issue", since: str | None = None) -> tuple[Comment, ...]:
-        """Oldest first; of more than 1,000 the newest."""
+        """Oldest first; of more than 1,000 the newest. Reviews come whole: GitHub tells no time of their edits."""
+        if kind == "verdict":
+            rows = self._reads.pages(f"{self._path}/pulls/{number}/reviews", most=COMMENT_PAGES)
+            # A review that its author has not submitted yet has no time, and nobody else may see it.
+            return tuple(shaped(shapes.verdict, row) for row in rows if row.get("submitted_at"))
         path = f"{self._path}/{'issues' if kind == 'issue' else 'pulls'}/{number}/comments"
         rows = self._reads.pages(path, {"since": since} if since else None, most=COMMENT_PAGES)
         found = [shaped(lambda row: shapes.comment(row, kind), row) for row in rows]
@@ -116,7 +122,10 @@ class GitHubReader:
     def failures(self, sha: str) -> tuple[CheckFailure, ...]:
         """The newest run of each check that failed ("List check runs for a Git reference")."""
         found = self._reads.get(f"{self._path}/commits/{sha}/check-runs", {"filter": "latest", "per_page": 100})
-        return shaped(failed_checks, found)
+        return tuple(
+            check_failure(row, remarks(self._reads, self._path, row) if at < ANNOTATED else ())
+            for at, row in enumerate(shaped(failed_rows, found))
+        )
 
     def _pull_from(self, where: str) -> Subject | None:
         owner, colon, branch = where.partition(":")
@@ -166,12 +175,38 @@ def is_from(row: Mapping[str, Any], owner: str, branch: str) -> bool:
     return bool(head.get("ref") == branch and str(login).lower() == owner.lower())
 
 
-def failed_checks(data: Any) -> tuple[CheckFailure, ...]:
+def failed_rows(data: Any) -> tuple[Mapping[str, Any], ...]:
     """Check runs that failed, but for ours."""
     return tuple(
-        CheckFailure(name=str(row["name"])[:200], summary=summary_of(row["output"]))
+        row
         for row in data["check_runs"]
         if row["conclusion"] in ("failure", "timed_out") and not str(row.get("external_id") or "").startswith("check-")
+    )
+
+
+def check_failure(row: Mapping[str, Any], found: tuple[Annotation, ...]) -> CheckFailure:
+    """`check-run`."""
+    name, summary = shaped(lambda data: (str(data["name"])[:200], summary_of(data["output"])), row)
+    return CheckFailure(name=name, summary=summary, annotations=found)
+
+
+def remarks(reads: Reads, path: str, row: Mapping[str, Any]) -> tuple[Annotation, ...]:
+    """A check's first remarks on lines ("List check run annotations"); many checks say nothing anywhere else."""
+    if not (row.get("output") or {}).get("annotations_count"):
+        return ()
+    number = shaped(lambda data: int(data["id"]), row)
+    found = reads.get(f"{path}/check-runs/{number}/annotations", {"per_page": ANNOTATIONS})
+    return tuple(shaped(annotation, each) for each in found) if isinstance(found, list) else ()
+
+
+def annotation(row: Mapping[str, Any]) -> Annotation:
+    """`check-annotation`."""
+    return Annotation(
+        path=str(row["path"])[:500],
+        line=max(1, int(row["start_line"])),
+        level=row["annotation_level"] or "failure",
+        message=str(row.get("message") or "")[:1000],
+        title=str(row.get("title") or "")[:200],
     )
 
 
