@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -31,9 +32,11 @@ SEEDED: Tree = {
 }
 
 
-def contents() -> st.SearchStrategy[tuple[str, bytes]]:
+def contents(path: str) -> st.SearchStrategy[tuple[str, bytes]]:
+    """Alike at no two paths, so that git sees no renames."""
     modes = st.sampled_from(["100644", "100644", "100755", "120000"])
-    return st.tuples(modes, st.sampled_from([b"1\n", b"2\n", b"3\n", b"\xff\n"]))
+    lines = st.integers(1, 3).map(lambda number: hashlib.sha256(f"{path} {number}".encode()).digest())
+    return st.tuples(modes, lines.map(lambda line: line if line[0] % 2 else line.hex().encode()))
 
 
 @st.composite
@@ -42,7 +45,7 @@ def edited(draw: st.DrawFn, base: Tree) -> Tree:
     tree = dict(base)
     for path in draw(st.lists(st.sampled_from(PATHS), max_size=4, unique=True)):
         tree.pop(path, None)
-        if (made := draw(st.none() | contents())) is not None:
+        if (made := draw(st.none() | contents(path))) is not None:
             clashing = [each for each in tree if each.startswith(f"{path}/") or path.startswith(f"{each}/")]
             for each in clashing:
                 del tree[each]
