@@ -37,7 +37,7 @@ from bot.forge.render import proposals, step_summary
 from bot.pipeline import exit_code, handle, propose
 from bot.protocols import Cancelled as IsCancelled
 from bot.publishing import finalise
-from bot.redaction import redact, secrets_of
+from bot.redaction import Secrets, redact, secrets_of
 from bot.settings import Settings, load_settings
 from bot.stop import stoppable
 from bot.telemetry.display import in_github_job, plain_observer
@@ -175,21 +175,21 @@ def _enter(mode: Mode, tell: bool = True, *, handover: bool = False) -> int:
         job, settings = read_job(os.environ), load_settings(os.environ)
     except SandpiperError as error:
         return _close(Ending(error.exit_code, error.failure()), ())
-    secrets = secrets_of(os.environ, settings)
+    secrets = Secrets(secrets_of(os.environ, settings))
     if in_github_job(os.environ):
         mask(sys.stdout, secrets)
     # The runner sends SIGINT, after 7.5 s SIGTERM, after 2.5 s more it kills: the first asks, the second interrupts.
     with stoppable(signal.SIGINT, signal.SIGTERM) as cancelled:
         # Left by an exception, the block leaves commands off: what a defect prints may hold a stranger's lines.
         with commands_stopped(sys.stdout):
-            ending = _ending(mode, partial(_visit, job, settings, cancelled), tell, handover)
+            ending = _ending(mode, partial(_visit, job, settings, cancelled, secrets), tell, handover)
         return _close(ending, secrets)
 
 
 def _ending(mode: Mode, visiting: Callable[[], Visit], tell: bool, handover: bool) -> Ending:
     try:
         visit = visiting()
-        with contextlib.closing(visit.deps.sandboxes):  # what was made ahead and not taken goes with us
+        with contextlib.closing(visit.deps):
             run = mode(visit)
             if run is None:
                 return Ending(0)
@@ -211,7 +211,7 @@ def _close(ending: Ending, secrets: Sequence[str]) -> int:
     return ending.code
 
 
-def _visit(job: Job, settings: Settings, cancelled: IsCancelled) -> Visit:
+def _visit(job: Job, settings: Settings, cancelled: IsCancelled, secrets: Secrets) -> Visit:
     try:
         payload = with_place(load_payload(job.event_path.read_bytes()), os.environ)
     except OSError as error:
@@ -226,6 +226,8 @@ def _visit(job: Job, settings: Settings, cancelled: IsCancelled) -> Visit:
         checkout=workspace,
         cancelled=cancelled,
         actor=event.actor.login,
+        installation=event.installation,
+        secrets=secrets,
     )
     pages = f"{settings.server_url}/{event.repository.full_name}"
     url = f"{pages}/actions/runs/{job.run_id}" if settings.server_url and job.run_id else ""

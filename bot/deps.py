@@ -37,8 +37,18 @@ class Deps:
     watch: Observer
     cancelled: Cancelled
     secrets: Sequence[str] = ()
+    """Values that must never leave; asked each time, because tokens are made while a run goes on."""
+    give_back: Callable[[], None] = lambda: None
+    """Gives back what was lent to this run, such as tokens."""
     artifacts_url: str = ""
     """Page where people find the run's files, empty where there is none."""
+
+    def close(self) -> None:
+        """What was made ahead and not taken goes with us, and tokens are given back; a second call does nothing."""
+        try:
+            self.sandboxes.close()
+        finally:
+            self.give_back()
 
 
 def tell(deps: Deps, stage: Stage, text: str) -> None:

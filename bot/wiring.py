@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bot.deps import Deps
 from bot.forge.checkout import GitCheckouts
+from bot.forge.credentials import open_credentials
 from bot.forge.dry import DryRunWriter
 from bot.forge.forge import open_forge
 from bot.forge.local_writer import open_local
@@ -15,8 +16,8 @@ from bot.llm.chat import open_model
 from bot.llm.library import warm
 from bot.llm.models import choose_model
 from bot.plugins import load_adapter
-from bot.protocols import LLM, AgentRuntime, Cancelled, ForgeReader, ForgeWriter, Observer
-from bot.redaction import secrets_of
+from bot.protocols import LLM, AgentRuntime, Cancelled, Observer
+from bot.redaction import Secrets, secrets_of
 from bot.sandboxes import open_sandboxes, watchers
 from bot.settings import Settings
 from bot.store.folder import FolderStore
@@ -34,15 +35,21 @@ def wire(
     local: Path | None = None,
     cancelled: Cancelled = lambda: False,
     actor: str = "",
+    installation: int | None = None,
+    secrets: Secrets | None = None,
 ) -> Deps:
     """The adapters for one repository. `checkout` is one that is there already, `local` a local forge's folder.
 
-    `actor` is who asked, for the audit log.
+    `actor` is who asked, for the audit log; `installation` the App's that the event names; `secrets` what the door
+    hides already, to which tokens are added that are made for the run.
     Raises ConfigurationError where a setting is missing, PluginError where a name has no adapter.
     """
-    secrets = secrets_of(environ, settings)
-    watch = watchers(settings, watch, secrets)
-    reader, writer = _forge(settings, repository, local)
+    hidden = Secrets(secrets_of(environ, settings)) if secrets is None else secrets
+    watch = watchers(settings, watch, hidden)
+    name = repository.full_name
+    lent = None if local else open_credentials(settings, environ, name, installation=installation, hide=hidden.add)
+    reader, writer = open_local(local) if local else open_forge(settings, name, credentials=lent)
+    source = local / "repository.git" if local else checkout
     model = partial(_model, settings, dict(environ))
     return Deps(
         settings=settings,
@@ -52,17 +59,12 @@ def wire(
         sandboxes=open_sandboxes(settings, watch, actor=actor),
         runtime=partial(_runtime, model),
         model=model if choose_model(settings, environ) else None,
-        checkouts=GitCheckouts(settings, local / "repository.git" if local else checkout),
+        checkouts=GitCheckouts(settings, source, tokens=lent.read if lent else None),
         watch=watch,
         cancelled=cancelled,
-        secrets=secrets,
+        secrets=hidden,
+        give_back=lent.close if lent else lambda: None,
     )
-
-
-def _forge(settings: Settings, repository: Repository, local: Path | None) -> tuple[ForgeReader, ForgeWriter]:
-    if local is not None:
-        return open_local(local)
-    return open_forge(settings, repository.full_name)
 
 
 def _model(settings: Settings, environ: Mapping[str, str], name: str | None) -> LLM:

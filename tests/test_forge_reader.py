@@ -18,7 +18,7 @@ __all__ = ["desk"]
 def test_the_viewer_of_a_job_token_is_the_actions_account(desk: Desk) -> None:
     reader, _ = desk.open()
     assert (reader.viewer().login, reader.viewer().id) == ("github-actions[bot]", 41898282)
-    assert desk.calls() == ["GET /user"], "asked once"
+    assert desk.calls() == ["POST /graphql"], "asked once"
 
 
 def test_the_viewer_of_a_personal_token_is_the_person(desk: Desk) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from rich.console import Console
 from bot.cli.output import plain, print_json
 from bot.deps import Deps
 from bot.errors import ConfigurationError
+from bot.forge.credentials import has_credentials
 from bot.forge.render import step_summary
 from bot.pipeline import exit_code, handle
 from bot.protocols import ForgeWriter
-from bot.redaction import secrets_of
+from bot.redaction import Secrets, secrets_of
 from bot.settings import Settings
 from bot.stop import stoppable
 from bot.telemetry.display import observer_for, watched_by
@@ -79,28 +80,33 @@ def opened(
 ) -> Iterator[Deps]:
     """The adapters for an event's repository, with a display on stderr and a signal handler while they are in use."""
     if local is None and not isinstance(event.trigger, Other):
-        require_token(settings, event.repository.full_name)
+        require_token(settings, environ, event.repository.full_name)
     with ExitStack() as stack:
         display = observer_for(Console(stderr=True, highlight=False), environ)
         stack.enter_context(display)
+        secrets = Secrets(secrets_of(environ, settings))
         deps = wire(
             private_state(settings),
             event.repository,
-            watch=watched_by(display, secrets=secrets_of(environ, settings)),
+            watch=watched_by(display, secrets=secrets),
             environ=environ,
             checkout=checkout,
             local=local,
             cancelled=stack.enter_context(stoppable(signal.SIGTERM)),
             actor=event.actor.login,
+            installation=event.installation,
+            secrets=secrets,
         )
-        stack.callback(deps.sandboxes.close)  # what was made ahead and not taken goes with us
-        yield deps
+        yield stack.enter_context(closing(deps))
 
 
-def require_token(settings: Settings, full_name: str) -> None:
+def require_token(settings: Settings, environ: Mapping[str, str], full_name: str) -> None:
     """Say at once that a token is missing, instead of with GitHub's answer to a stranger."""
-    if settings.token is None:
+    if not has_credentials(settings, environ, full_name):
+        owner = full_name.partition("/")[0]
         hint = "set SANDPIPER_TOKEN (or GITHUB_TOKEN) to a token for that repository"
+        if settings.tokens:
+            hint += f", or name its variable in SANDPIPER_TOKENS: {owner}=VARIABLE"
         raise ConfigurationError("token_missing", f"{full_name} needs a GitHub token", hint=hint)
 
 

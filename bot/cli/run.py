@@ -7,6 +7,7 @@ import os
 import re
 import uuid
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -15,7 +16,8 @@ from bot.cli.output import json_option, say
 from bot.cli.perform import Performed, perform, present, require_token
 from bot.errors import ConfigurationError
 from bot.forge.borrow import borrow, full_name_of, git_folder_of, put_subject
-from bot.forge.forge import lookup_repository, open_forge
+from bot.forge.credentials import has_credentials, open_credentials
+from bot.forge.forge import checked_name, lookup_repository, open_forge
 from bot.forge.local import Person
 from bot.settings import Settings, load_settings
 from bot.telemetry.view import PATCH
@@ -87,10 +89,12 @@ def say_how_to_take(performed: Performed) -> None:
 
 def run_on_github(name: str, trigger: Dispatched, settings: Settings, environ: Mapping[str, str]) -> Performed:
     """Work as the token's account, and publish there."""
-    require_token(settings, name)
-    repository = lookup_repository(settings, name)
-    reader, _ = open_forge(settings, repository.full_name)
-    return perform(_event(repository, reader.viewer(), trigger), settings, environ)
+    require_token(settings, environ, name)
+    with closing(open_credentials(settings, environ, checked_name(name))) as lent:
+        repository = lookup_repository(settings, name, credentials=lent)
+        reader, _ = open_forge(settings, repository.full_name, credentials=lent)
+        viewer = reader.viewer()
+    return perform(_event(repository, viewer, trigger), settings, environ)
 
 
 def run_in_checkout(place: Path, trigger: Dispatched, settings: Settings, environ: Mapping[str, str]) -> Performed:
@@ -102,20 +106,23 @@ def run_in_checkout(place: Path, trigger: Dispatched, settings: Settings, enviro
     name = known or f"local/{re.sub(r'[^A-Za-z0-9._-]+', '-', place.name) or 'checkout'}"
     repository = borrow(git_folder, folder, name, {me.login: Person(id=me.id, permission="admin")})
     if trigger.number is not None:
-        _fetch_subject(folder, trigger.number, known, settings)
+        _fetch_subject(folder, trigger.number, known, settings, environ)
     return perform(_event(repository, me, trigger), settings, environ, local=folder)
 
 
-def _fetch_subject(folder: Path, number: int, full_name: str | None, settings: Settings) -> None:
+def _fetch_subject(
+    folder: Path, number: int, full_name: str | None, settings: Settings, environ: Mapping[str, str]
+) -> None:
     """Read the issue from GitHub; it needs to know where, and with whose eyes."""
-    if full_name is None or settings.token is None:
+    if full_name is None or not has_credentials(settings, environ, full_name):
         hint = "give the checkout a remote `origin` on GitHub and set SANDPIPER_TOKEN, or use --prompt"
         raise ConfigurationError("issue_unreachable", f"issue {number} of this checkout can't be read", hint=hint)
-    reader, _ = open_forge(settings, full_name)
-    subject = reader.subject(number)
-    if subject is None:
-        raise ConfigurationError("no_such_issue", f"{full_name} has no issue or pull request {number}")
-    put_subject(folder, subject, reader.comments(number))
+    with closing(open_credentials(settings, environ, full_name)) as lent:
+        reader, _ = open_forge(settings, full_name, credentials=lent)
+        subject = reader.subject(number)
+        if subject is None:
+            raise ConfigurationError("no_such_issue", f"{full_name} has no issue or pull request {number}")
+        put_subject(folder, subject, reader.comments(number))
 
 
 def _event(repository: Repository, actor: Actor, trigger: Dispatched) -> Event:

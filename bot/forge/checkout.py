@@ -12,9 +12,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bot.errors import ConfigurationError, ForgeError
-from bot.forge.fetch import Source, failed, fetch
+from bot.forge.fetch import Source, TokenRefused, failed, fetch
 from bot.forge.head import git_directory, head_of
 from bot.forge.reader import BAD_REF
+from bot.forge.tokens import FixedToken, Tokens
 from bot.forge.transport import api_base
 from bot.settings import Settings
 from bot.types.task import RunSpec
@@ -25,8 +26,16 @@ NAME = "checkout"
 class GitCheckouts:
     """Checkouts from a folder on this machine (`source`: a checkout or a bare repository), else from the server."""
 
-    def __init__(self, settings: Settings, source: Path | None, *, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        source: Path | None,
+        *,
+        tokens: Tokens | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self._settings, self._source = settings, source
+        self._tokens = tokens or FixedToken(settings.token)
         self._environ = os.environ if environ is None else environ
 
     def prepare(self, spec: RunSpec, into: Path) -> Path:
@@ -45,7 +54,19 @@ class GitCheckouts:
                 return fetch(place, sha, refs_of(spec), into / NAME, self._environ)
             except ForgeError:
                 continue  # a clone on this machine need not hold every commit of the server
-        return fetch(places[-1], sha, refs_of(spec), into / NAME, self._environ)
+        return self._fetched(places[-1], sha, refs_of(spec), into / NAME)
+
+    def _fetched(self, place: Source, sha: str, refs: Mapping[str, str], into: Path) -> Path:
+        """With the token of the moment, and with the next one where GitHub no longer takes it."""
+        if place.protocol == "file":
+            return fetch(place, sha, refs, into, self._environ)
+        token = self._tokens.token()
+        try:
+            return fetch(place.signed(token), sha, refs, into, self._environ)
+        except TokenRefused:
+            if not self._tokens.renew(token):
+                raise
+        return fetch(place.signed(self._tokens.token()), sha, refs, into, self._environ)
 
     def _places(self, spec: RunSpec) -> list[Source]:
         places = []
@@ -53,7 +74,7 @@ class GitCheckouts:
             places.append(Source(str(self._source.resolve())))
         if not spec.repository.url.startswith("file:"):
             address = f"{server_base(self._settings)}/{spec.repository.full_name}.git"
-            places.append(Source(address, self._settings.token))
+            places.append(Source(address))
         return places
 
 

@@ -46,8 +46,14 @@ SETTINGS: Mapping[str, str] = {
 }
 ATTRIBUTES = "* -text -eol -ident -filter -working-tree-encoding\n"
 """Wins over the `.gitattributes` of the tree: no conversion, so that what a run changes is compared with real bytes."""
+REFUSED = re.compile(r"Authentication failed for |could not read (Username|Password) for ")
+"""What git says after HTTP 401."""
 UPLOAD = "--upload-pack=git -c uploadpack.allowAnySHA1InWant=true -c safe.directory=* upload-pack"
 """For a repository on this machine: hand out any commit, whoever owns the folder."""
+
+
+class TokenRefused(ForgeError):
+    """The server does not take the token, or wants one."""
 
 
 class Source(NamedTuple):
@@ -61,6 +67,10 @@ class Source(NamedTuple):
     @property
     def protocol(self) -> str:
         return urlsplit(self.address).scheme or "file"
+
+    def signed(self, token: str) -> Source:
+        """The same with a token, if there is one."""
+        return self._replace(token=SecretStr(token) if token else None)
 
 
 def fetch(source: Source, sha: str, refs: Mapping[str, str], into: Path, environ: Mapping[str, str]) -> Path:
@@ -147,4 +157,6 @@ def _run(command: Sequence[str], env: Mapping[str, str]) -> None:
                 raise failed(f"git took longer than {SECONDS:.0f} s") from None
             raise
     if process.returncode != 0:
-        raise failed(said.decode("utf-8", "replace").strip()[-1000:] or f"git ended with {process.returncode}")
+        text = said.decode("utf-8", "replace").strip()[-1000:]
+        ended = failed(text or f"git ended with {process.returncode}")
+        raise TokenRefused(ended.code, ended.message, hint=ended.hint) if REFUSED.search(text) else ended
