@@ -116,9 +116,9 @@ def triage_answer(event: Event, number: int, labels: Sequence[str], found: Asses
 
 
 def sign(event: Event, number: int, content: str = "eyes") -> tuple[Output, ...]:
-    """A reaction on the comment that asked."""
+    """A reaction on the comment that asked; GitHub has none for the text above a review."""
     trigger = event.trigger
-    if isinstance(trigger, Commented):
+    if isinstance(trigger, Commented) and trigger.comment.kind != "verdict":
         reaction = Reaction.model_validate(
             {
                 "key": "reaction",

@@ -12,10 +12,10 @@ from bot.triage.answers import told
 from bot.triage.case import Case, Request
 from bot.triage.policy import closest
 from bot.types.decision import Answer
-from bot.types.event import Commented, Opened, Subject
+from bot.types.event import Commented, Opened, Subject, Upstream
 from bot.types.output import Note
 
-MOMENTS = ("opened", "synchronize", "reopened", "ready_for_review")
+MOMENTS = ("opened", "synchronize", "reopened", "ready_for_review", "upstream")
 """When a pull request has something new to look at; in this order policy is asked for its task."""
 SHA = re.compile(r"[0-9a-f]{7,64}")
 
@@ -47,10 +47,10 @@ def waiting(case: Case, name: str) -> Answer | None:
 
     None where nobody need be told: no fork, or a moment that brings no new commit.
     """
-    event, subject = case.event, case.event.subject
-    if not isinstance(event.trigger, Opened) or event.trigger.action not in MOMENTS or subject is None:
+    subject = _new_state(case)
+    if subject is None or subject.pull is None or subject.locked:
         return None
-    if subject.pull is None or subject.locked or gate.trust_of(event, subject, case.level) != "fork":
+    if gate.trust_of(case.event, subject, case.level) != "fork":
         return None
     return Answer(
         code="approval",
@@ -59,6 +59,17 @@ def waiting(case: Case, name: str) -> Answer | None:
         optional=True,  # a job that a fork started has a token that may only read
         conclusion="action_required",
     )
+
+
+def _new_state(case: Case) -> Subject | None:
+    """The pull request, where the event brings a new state of it; None where it does not, or a newer one is there."""
+    event, trigger = case.event, case.event.trigger
+    if isinstance(trigger, Opened):
+        return event.subject if trigger.action in MOMENTS else None
+    if not isinstance(trigger, Upstream):
+        return None
+    found = case.reader.subject(f"{trigger.head_repository.partition('/')[0]}:{trigger.head.ref}")
+    return found if found and found.pull and found.pull.head.sha == trigger.head.sha else None
 
 
 def automatic_task(case: Case) -> str:
