@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import tempfile
@@ -20,9 +22,17 @@ DEFAULT = "sandpiper"
 ACTION = re.compile(r"uses: sandpiper-bot/sandpiper@[0-9a-f]+(?: # v[0-9.]+)?")
 UNRELEASED = "sandpiper@" + "0" * 40
 """What the templates hold until a release fills in its commit."""
+HINTS = {
+    "sandpiper-ci": "see that it names the workflows that check pull requests, and say in .github/bot.yml: "
+    "on: {ci_failed: fix-ci}",
+    "sandpiper-dispatch": "take `schedule` out, or say in .github/bot.yml what it starts: on: {schedule: <task>}",
+}
+"""What the owner of a repository has to decide about a template."""
+WATCHED = "workflows: [CI]"
+"""What stands in the template that follows the repository's own checks."""
 FIRST_POLICY = """\
 # What Sandpiper may do here. Read from the default branch only. Check it with: sandpiper config check
-# The built-in tasks (fix, test, lint, explain, review, triage, run) are there without this file.
+# The built-in tasks (fix, fix-ci, test, lint, explain, review, triage, run) are there without this file.
 version: 1
 # tasks:
 #   regenerate:
@@ -53,7 +63,11 @@ def init(path: Path, names: tuple[str, ...], policy: bool, force: bool, pin: str
             say(table(summaries.items()))
         return
     chosen = with_companions([resolve(name, templates) for name in names or (DEFAULT,)], templates)
-    texts = {WORKFLOWS / f"{name}.yml": pinned(templates[name].read_text(encoding="utf-8"), pin) for name in chosen}
+    checks = checking(path / WORKFLOWS)
+    texts = {
+        WORKFLOWS / f"{name}.yml": watching(pinned(templates[name].read_text(encoding="utf-8"), pin), checks)
+        for name in chosen
+    }
     if policy:
         texts[POLICY] = FIRST_POLICY
     install(path, texts, force=force)
@@ -64,7 +78,8 @@ def init(path: Path, names: tuple[str, ...], policy: bool, force: bool, pin: str
     for each in texts:
         say(f"wrote {path / each}")
     unreleased = any(UNRELEASED in text for text in texts.values())
-    for step in next_steps(tuple(texts), secrets, unreleased=unreleased):
+    hints = [f"{name}: {hint}" for name, hint in HINTS.items() if WORKFLOWS / f"{name}.yml" in texts]
+    for step in next_steps(tuple(texts), hints, secrets, unreleased=unreleased):
         say(step)
 
 
@@ -104,6 +119,27 @@ def with_companions(names: list[str], templates: dict[str, Path]) -> list[str]:
     return list(found)
 
 
+def checking(folder: Path) -> list[str]:
+    """Names of a folder's workflows that check branches or pull requests, ours left out; paths of nameless ones."""
+    import yaml
+
+    found = []
+    for file in sorted(each for each in folder.glob("*.y*ml") if not each.name.startswith(DEFAULT)):
+        with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
+            # YAML 1.1 reads the key `on` as true.
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+            moments = content.get("on", content.get(True)) if isinstance(content, dict) else None
+            names = [moments] if isinstance(moments, str) else list(moments or ())
+            if {"push", "pull_request"} & set(map(str, names)):
+                found.append(str(content.get("name") or WORKFLOWS / file.name))
+    return found
+
+
+def watching(text: str, checks: list[str]) -> str:
+    """A template that follows checks, with the names that the repository's own have."""
+    return text.replace(WATCHED, f"workflows: {json.dumps(checks, ensure_ascii=False)}") if checks else text
+
+
 def secrets_in(text: str) -> list[str]:
     """Names of secrets that somebody has to set; GITHUB_TOKEN is there by itself."""
     return [each for each in re.findall(r"\bsecrets\.([A-Za-z_][A-Za-z0-9_]*)", text) if each != "GITHUB_TOKEN"]
@@ -119,9 +155,9 @@ def pinned(text: str, pin: str) -> str:
     return ACTION.sub(f"uses: {pin}", text)
 
 
-def next_steps(files: tuple[Path, ...], secrets: list[str], *, unreleased: bool = False) -> list[str]:
+def next_steps(files: tuple[Path, ...], hints: list[str], secrets: list[str], *, unreleased: bool) -> list[str]:
     """What is left to do by hand."""
-    steps = [f"gh secret set {name}" for name in secrets]
+    steps = [*(f"gh secret set {name}" for name in secrets), *hints]
     if unreleased:
         steps.insert(0, "this version is not released: name the commit to use with --action OWNER/NAME@COMMIT --force")
     steps.append(f"git add {' '.join(map(str, files))} && git commit -m 'Add Sandpiper' && git push")
