@@ -1,10 +1,25 @@
 """Marks: what is hidden in a comment comes back, and nothing else is taken for it."""
 
+import base64
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from bot.marks import LEADING_LINES, Mark, has_marker, marker, read_mark, refusal_marker, run_marker, state_line
+from bot.marks import (
+    LEADING_LINES,
+    Made,
+    Mark,
+    has_marker,
+    made_of,
+    marker,
+    read_mark,
+    refusal_marker,
+    run_marker,
+    state_line,
+)
+from bot.types.output import Receipt
 
 RUN = "0123456789abcdef"
 
@@ -24,6 +39,41 @@ def test_a_state_survives_the_comment_and_stays_invisible(instructions: str) -> 
     blocks = [token.type for token in MarkdownIt("commonmark").parse(body)]
     assert blocks.count("html_block") == 2
     assert blocks[-3:] == ["heading_open", "inline", "heading_close"]
+
+
+MADE = st.builds(
+    Made,
+    branch=st.text(max_size=200),
+    sha=st.just("") | st.text("0123456789abcdef", min_size=40, max_size=40),
+    pull=st.integers(0, 10**9),
+    labels=st.lists(st.text(max_size=50), max_size=20).map(tuple),
+    review=st.booleans(),
+    undone=st.booleans(),
+)
+
+
+@given(MADE)
+def test_what_a_run_made_survives_too(made: Made) -> None:
+    before = mark().changed(made=made)
+
+    assert read_mark(f"{run_marker(RUN)}\n{state_line(before)}\ntext") == before
+
+
+def test_a_mark_from_before_runs_kept_what_they_made_is_still_read() -> None:
+    fields = {name: value for name, value in mark("text").model_dump(mode="json").items() if name != "made"}
+    data = base64.urlsafe_b64encode(json.dumps(fields).encode()).decode().rstrip("=")
+
+    assert read_mark(f"<!-- sandpiper:state={data} -->") == mark("text")
+
+
+def test_receipts_say_what_was_made() -> None:
+    commit = Receipt(key="commit-new", kind="commit", sha="a" * 40, name="bot/fix-1")
+    on, off = Receipt(key="labels-done", kind="labels", name="one\ntwo"), Receipt(key="labels-trigger", kind="labels")
+    pull, review = Receipt(key="pull", kind="pull", id=12), Receipt(key="review", kind="review", id=3)
+
+    assert made_of((commit, pull, on, off)) == Made(branch="bot/fix-1", sha="a" * 40, pull=12, labels=("one", "two"))
+    assert made_of((review,)) == Made(review=True)
+    assert made_of(()) == Made()
 
 
 @given(st.text(), st.text())

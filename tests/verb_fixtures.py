@@ -146,9 +146,9 @@ def on_a_pull(folder: Path) -> Iterator[Story]:
         assert (server.violations, server.unknown) == ([], [])
 
 
-def begin(server: GitHubServer, folder: Path) -> Story:
+def begin(server: GitHubServer, folder: Path, *, policy: str = POLICY) -> Story:
     folder.mkdir(exist_ok=True)
-    server.add_repo(NAME, FILES)
+    server.add_repo(NAME, {**FILES, ".github/bot.yml": policy})
     server.add_token(TOKEN)
     for login, role in (("maria", "write"), ("paul", "triage")):
         server.add_user(login)
