@@ -166,7 +166,7 @@ class Labelled:
     @property
     def writes(self) -> list[str]:
         """Requests that may have changed something."""
-        return [f"{each.method} {each.path}" for each in self.github.requests if each.is_write]
+        return [f"{each.method} {each.path}" for each in self.github.requests if not each.reads]
 
     def file(self, branch: str, path: str) -> str | None:
         """Contents of a file on a branch, read with git."""

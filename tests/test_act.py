@@ -152,7 +152,7 @@ def test_two_jobs_hand_over_and_only_the_second_writes(runner: Runner) -> None:
         early: list[str] = []
         handed_over = runner.store / "sandpiper-proposal" / "run.json"
         at.github.on_request(
-            lambda request: early.append(request.path) if request.is_write and not handed_over.exists() else None
+            lambda request: early.append(request.path) if not request.reads and not handed_over.exists() else None
         )
         done = runner.run(at, "sandpiper-two-jobs.yml")
         assert_published(at, done)

@@ -19,6 +19,7 @@ from bot.__main__ import run
 from bot.errors import ConfigurationError
 from bot.forge.borrow import borrow, full_name_of, git_folder_of
 from bot.forge.local import LocalReader, Person
+from bot.settings import Settings
 from tests.github_server.server import GitHubServer
 from tests.github_server.webhooks import issues_labeled
 
@@ -56,7 +57,7 @@ class Hub:
     number: int
 
     def writes(self) -> list[str]:
-        return [f"{each.method} {each.path}" for each in self.server.requests if each.method != "GET"]
+        return [f"{each.method} {each.path}" for each in self.server.requests if not each.reads]
 
 
 @pytest.fixture
@@ -333,7 +334,7 @@ def test_a_detached_and_shallow_checkout_becomes_a_forge(checkout: Path, tmp_pat
 )
 def test_the_remote_says_which_repository_it_is(url: str, name: str | None, checkout: Path) -> None:
     git(checkout, "remote", "add", "origin", url)
-    assert full_name_of(git_folder_of(checkout), None) == name
+    assert full_name_of(git_folder_of(checkout), Settings()) == name
 
 
 def test_a_folder_outside_of_git(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ STORIES = {"issue": on_an_issue, "pull": on_a_pull}
 def writes_of(story: Story, event: Event) -> list[tuple[str, str]]:
     before = len(story.server.requests)
     story.serve(event)
-    return [(each.method, each.path) for each in story.server.requests[before:] if each.method != "GET"]
+    return [(each.method, each.path) for each in story.server.requests[before:] if not each.reads]
 
 
 def where(path: str) -> str:

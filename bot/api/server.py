@@ -74,8 +74,10 @@ def perform(settings: Settings, environ: Mapping[str, str], event: Event) -> Run
         watch=_News(event),
         environ=environ,
         actor=event.actor.login,
+        installation=event.installation,
+        installation=event.installation,
     )
-    with contextlib.closing(deps.sandboxes):
+    with contextlib.closing(deps):
         return handle(event, deps)
 
 

@@ -113,7 +113,7 @@ def _handle(event: Path, forge: Path, settings: Settings, console: Console) -> R
     parsed = parse_event("issues", json.loads(event.read_text(encoding="utf-8")), settings=settings)
     with observer_for(console) as watch:
         deps = wire(settings, parsed.repository, watch=watch, environ=os.environ, local=forge, actor=parsed.actor.login)
-        with closing(deps.sandboxes):
+        with closing(deps):
             return handle(parsed, deps)
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,8 +17,8 @@ import click
 from bot.cli.output import json_option, plain, print_json, say, table
 from bot.errors import SandpiperError
 from bot.forge.borrow import full_name_of, git_folder_of
+from bot.forge.credentials import Credentials, has_credentials, open_credentials
 from bot.forge.forge import open_forge
-from bot.forge.tokens import FixedToken
 from bot.forge.transport import Request, Transport
 from bot.llm.chat import open_model
 from bot.llm.models import access, choose_model
@@ -147,10 +148,26 @@ def _sandbox(place: Place) -> Verdict:
 
 
 def _token(place: Place) -> Verdict:
-    """Ask what costs nothing and needs no right: `GET /rate_limit` names a classic token's scopes in a header."""
-    if place.settings.token is None:
+    """Whether GitHub takes what we would sign with."""
+    name = place.repository or ""
+    if not has_credentials(place.settings, place.environ, name):
         return "missing", "no GitHub token", "export SANDPIPER_TOKEN=...   # or GITHUB_TOKEN; see --repo to try it"
-    transport = Transport(place.settings, FixedToken(place.settings.token))
+    with closing(open_credentials(place.settings, place.environ, name)) as lent:
+        return _scopes(place, lent) if lent.slug is None else _app(place, lent, lent.slug())
+
+
+def _app(place: Place, lent: Credentials, slug: str) -> Verdict:
+    """Whether the App may do all that it needs: tokens are made and given back."""
+    if place.repository is None:
+        return "ok", f"GitHub accepts the App {slug}", ""
+    for tokens in (lent.read, lent.write):
+        tokens.token()
+    return "ok", f"acts as {slug}[bot] in {place.repository}, with the permissions that it needs", ""
+
+
+def _scopes(place: Place, lent: Credentials) -> Verdict:
+    """Ask what costs nothing and needs no right: `GET /rate_limit` names a classic token's scopes in a header."""
+    transport = Transport(place.settings, lent.read)
     try:
         answer = transport.send(Request("GET", "/rate_limit"))
     finally:
@@ -161,14 +178,14 @@ def _token(place: Place) -> Verdict:
     if scopes is not None and not {"repo", "public_repo"} & set(scopes.replace(",", " ").split()):
         return "missing", f"the token lacks the scope repo; it has: {scopes or 'none'}", "gh auth refresh -s repo"
     kind = f"scopes: {scopes}" if scopes is not None else "fine-grained, or an installation's"
-    return _rights(place, kind)
+    return _rights(place, lent, kind)
 
 
-def _rights(place: Place, kind: str) -> Verdict:
+def _rights(place: Place, lent: Credentials, kind: str) -> Verdict:
     """What the token's account may do in the repository, if there is one to look at."""
     if place.repository is None:
         return "ok", f"GitHub accepts it ({kind})", ""
-    reader, _ = open_forge(place.settings, place.repository)
+    reader, _ = open_forge(place.settings, place.repository, credentials=lent)
     viewer = reader.viewer()
     if viewer.type == "Bot":
         return (
@@ -230,6 +247,6 @@ CHECKS: Mapping[str, Check] = {
 def _origin(settings: Settings) -> str | None:
     """The repository that this folder is a checkout of."""
     try:
-        return full_name_of(git_folder_of(Path.cwd()), settings.server_url)
+        return full_name_of(git_folder_of(Path.cwd()), settings)
     except SandpiperError:
         return None

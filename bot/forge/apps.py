@@ -82,7 +82,10 @@ class Installation:
 
     def slug(self) -> str:
         """The App's name in addresses; its account is `<slug>[bot]`."""
-        return shaped(slug_of, self._app.get("/app"))
+        try:
+            return shaped(slug_of, self._app.get("/app"))
+        except ForgeError as error:
+            raise (refused(error) if error.code == "unauthorized" else error) from None
 
     def mint(self, permissions: Mapping[str, str]) -> Minted:
         """A token with these permissions, for this repository only.
@@ -115,8 +118,7 @@ class Installation:
     def _explained(self, error: ForgeError, permissions: Mapping[str, str]) -> ForgeError:
         """Why GitHub made no token; that costs a request more, and only now."""
         if error.code == "unauthorized":
-            hint = "see that app_id and app_key belong to the same App, and that this machine's clock is right"
-            return ForgeError("app_refused", f"GitHub does not accept the App: {error.message}", hint=hint)
+            return refused(error)
         if isinstance(error, NotFound):
             return not_installed(self._name)
         if self._number is None or error.code not in ("forbidden", "rejected"):
@@ -224,6 +226,12 @@ def _reason(data: Any, name: str, permissions: Mapping[str, str]) -> ForgeError 
 
 def _below(granted: str | None, wanted: str) -> bool:
     return granted not in LEVELS or LEVELS.index(granted) < LEVELS.index(wanted)
+
+
+def refused(error: ForgeError) -> ForgeError:
+    """The error for a JWT that GitHub does not take."""
+    hint = "see that app_id and app_key belong to the same App, and that this machine's clock is right"
+    return ForgeError("app_refused", f"GitHub does not accept the App: {error.message}", hint=hint)
 
 
 def not_installed(name: str) -> ForgeError:
