@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bot.errors import ConfigurationError, ForgeError
-from bot.forge.checkout import GitCheckouts, server_base
+from bot.forge.addresses import server_base
+from bot.forge.checkout import GitCheckouts
 from bot.forge.fetch import Source, fetch
 from bot.forge.head import head_of
 from bot.settings import Settings

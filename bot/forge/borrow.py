@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 
 from bot.errors import ConfigurationError, ForgeError
 from bot.forge import gitdir
+from bot.forge.addresses import server_base
 from bot.forge.local import Person, Thread, write_json, write_thread
+from bot.settings import Settings
 from bot.types.event import Comment, Repository, Subject
 
 DETACHED = "detached"
@@ -76,7 +78,7 @@ def put_subject(folder: Path, subject: Subject, comments: Sequence[Comment]) -> 
     write_thread(folder, thread)
 
 
-def full_name_of(git_folder: Path, server_url: str | None) -> str | None:
+def full_name_of(git_folder: Path, settings: Settings) -> str | None:
     """`owner/name` where the remote `origin` is on GitHub's server, else None."""
     try:
         url = gitdir.git(git_folder, "config", "--get", "remote.origin.url").decode().strip()
@@ -84,7 +86,7 @@ def full_name_of(git_folder: Path, server_url: str | None) -> str | None:
         return None  # git's way to say that there is no such remote
     found = _SCP.match(url) if "://" not in url else None
     host, path = (found["host"], found["path"]) if found else (urlsplit(url).hostname or "", urlsplit(url).path)
-    wanted = urlsplit(server_url or "https://github.com").hostname
+    wanted = urlsplit(server_base(settings)).hostname
     name = path.strip("/").removesuffix(".git")
     return name if host == wanted and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+", name) else None
 

@@ -148,7 +148,7 @@ def _report(
     settings: Settings,
     artifacts_url: str,
 ) -> str:
-    prose = sections.prose_of(spec, settings.server_url)
+    prose = sections.prose_of(spec, settings)
     parts = [sections.headline(spec, status, conclusion)]
     if status != "completed":
         parts.append(_under_way(spec, settings))

@@ -37,7 +37,7 @@ def check_of(
 
 
 def _summary(spec: RunSpec, result: RunResult | None, failure: Failure | None, settings: Settings) -> str:
-    prose = sections.prose_of(spec, settings.server_url)
+    prose = sections.prose_of(spec, settings)
     failure = failure or (result.failure if result else None)
     parts = [
         sections.held_box(result.held, prose) if result and result.held else "",

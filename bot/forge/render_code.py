@@ -9,8 +9,9 @@ import re
 from urllib.parse import urlsplit
 
 from bot.forge import sections
+from bot.forge.addresses import pages_of
 from bot.forge.markdown import code_span
-from bot.forge.sanitize import GITHUB, clean, one_line
+from bot.forge.sanitize import clean, one_line
 from bot.marks import RUN_TRAILER
 from bot.settings import Settings
 from bot.types.output import Commit, Output, Pull
@@ -19,6 +20,8 @@ from bot.types.task import RunSpec
 
 TITLE = 72
 """Characters of a commit's subject line, the custom of git."""
+LOCAL = "localhost"
+"""Host of the addresses of a forge that is a folder."""
 _LOGIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})(?:\[bot\])?")
 
 
@@ -97,7 +100,7 @@ def title_of(spec: RunSpec, result: RunResult, limit: int) -> str:
 
 
 def _commit_message(spec: RunSpec, result: RunResult, settings: Settings) -> str:
-    host = urlsplit(settings.server_url or GITHUB).hostname or "github.com"
+    host = urlsplit(pages_of(settings, spec.repository)).hostname or LOCAL
     lines = [title_of(spec, result, TITLE), "", f"{RUN_TRAILER}: {spec.run_id}"]
     person = spec.requester
     if person.id and _LOGIN.fullmatch(person.login):
@@ -106,7 +109,7 @@ def _commit_message(spec: RunSpec, result: RunResult, settings: Settings) -> str
 
 
 def _pull_body(spec: RunSpec, result: RunResult, settings: Settings) -> str:
-    prose, subject = sections.prose_of(spec, settings.server_url), spec.subject
+    prose, subject = sections.prose_of(spec, settings), spec.subject
     parts = []
     if subject is not None:
         parts.append(f"Fixes #{subject.number}" if subject.kind == "issue" else f"For #{subject.number}")
@@ -125,4 +128,5 @@ def person_of(spec: RunSpec, settings: Settings) -> str:
     login = spec.requester.login
     if spec.requester.type != "User" or not _LOGIN.fullmatch(login) or login.endswith("]"):
         return code_span(clean(login))
-    return f"[{login}]({(settings.server_url or GITHUB).rstrip('/')}/{login})"
+    pages = pages_of(settings, spec.repository)
+    return f"[{login}]({pages}/{login})" if pages else code_span(login)

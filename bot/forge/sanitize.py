@@ -22,7 +22,6 @@ from bot.forge.markdown import Inline, write_blocks
 from bot.visible import visible
 
 CUT = "*Cut here: the full text is in the run's artifacts.*"
-GITHUB = "https://github.com"
 ROUNDS = 8
 
 _LINE_ENDS = re.compile("\r\n?|\u2028|\u2029")
@@ -47,7 +46,7 @@ class Allowed:
         if not _SAFE_URL.fullmatch(url):
             return False
         try:
-            wanted, given = urlsplit(self.server_url or GITHUB), urlsplit(url)
+            wanted, given = urlsplit(self.server_url), urlsplit(url)
             return given.scheme in ("http", "https") and given.netloc.lower() == wanted.netloc.lower() != ""
         except ValueError:
             return False
@@ -56,9 +55,10 @@ class Allowed:
         """Whether this names the task's own issue, the only one that may be closed."""
         if self.issue is None:
             return False
-        page = f"{self.server_url or GITHUB}/{self.repository}".lower()
         number = self.issue
-        own = {f"#{number}", f"gh-{number}", f"{self.repository}#{number}".lower(), f"{page}/issues/{number}"}
+        own = {f"#{number}", f"gh-{number}", f"{self.repository}#{number}".lower()}
+        if self.server_url:
+            own.add(f"{self.server_url}/{self.repository}/issues/{number}".lower())
         return word.lower() in own
 
     def mention(self, word: str) -> bool:

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from bot.forge.addresses import pages_of
 from bot.forge.markdown import code_block, code_span, escape
-from bot.forge.sanitize import CUT, GITHUB, clean, sanitize, size
+from bot.forge.sanitize import CUT, clean, sanitize, size
+from bot.settings import Settings
 from bot.types.output import Receipt
 from bot.types.result import CommandReport, Failure, RunResult, Usage
 from bot.types.sandbox import Changes, FileChange
@@ -48,7 +50,8 @@ class Prose:
     requester: str = ""
     issue: int | None = None
     repository: str = ""
-    server_url: str = GITHUB
+    server_url: str = ""
+    """Where links may lead; nowhere if empty."""
 
     def text(self, markdown: str, limit: int = SUMMARY) -> str:
         return sanitize(
@@ -68,11 +71,11 @@ class Prose:
         return self.text(escape(words).replace("\\`", "`"), limit * 3).replace("\n", " ")
 
 
-def prose_of(spec: RunSpec, server_url: str | None) -> Prose:
+def prose_of(spec: RunSpec, settings: Settings) -> Prose:
     """Only the task's own issue may be closed by what it writes."""
     subject = spec.subject
     issue = subject.number if subject and subject.kind == "issue" else None
-    return Prose(spec.requester.login, issue, spec.repository.full_name, (server_url or GITHUB).rstrip("/"))
+    return Prose(spec.requester.login, issue, spec.repository.full_name, pages_of(settings, spec.repository))
 
 
 def headline(spec: RunSpec, status: Status, conclusion: Conclusion | None) -> str:

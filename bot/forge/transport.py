@@ -20,6 +20,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from bot.errors import ConfigurationError, ForgeError
+from bot.forge.addresses import api_base
 from bot.forge.cache import Cache
 from bot.forge.failures import Answer, in_doubt, moved
 from bot.forge.tokens import Tokens
@@ -70,25 +71,6 @@ class Request:
     def is_read(self) -> bool:
         """Whether asking twice is as good as once."""
         return self.method == "GET" or self.harmless
-
-
-def api_base(settings: Settings) -> str:
-    """Address of the API without a slash at the end. Raises ConfigurationError `invalid_setting`."""
-    url = (settings.api_url or _public()).rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise ConfigurationError(
-            "invalid_setting",
-            f"not the address of an API: {url!r}",
-            hint="set SANDPIPER_API_URL to https://HOST/api/v3",
-        )
-    return url
-
-
-def _public() -> str:
-    from github.Consts import DEFAULT_BASE_URL
-
-    return DEFAULT_BASE_URL
 
 
 class Session(requests.Session):
