@@ -17,7 +17,7 @@ from bot.errors import SandboxExpired, SandpiperError
 from bot.execution import execute
 from bot.forge.render import refusal
 from bot.marks import Mark, has_marker, read_mark, run_marker
-from bot.publishing import complete, finalise, publish, put, say_started
+from bot.publishing import begun_again, complete, finalise, publish, put, say_started
 from bot.redaction import redact
 from bot.triage.decide import decide
 from bot.types.decision import Answer, Decision, Go, Ignore, Refuse
@@ -97,7 +97,7 @@ def _is_settled(run: Run, event: Event) -> bool:
 
 
 def _reopen(run: Run, event: Event, deps: Deps) -> Run:
-    return deps.store.save(Run(run_id=run.run_id, event=event, created_at=run.created_at))
+    return deps.store.save(begun_again(run, event))
 
 
 def _decided(run: Run, deps: Deps) -> tuple[Run, Decision]:

@@ -15,7 +15,7 @@ from bot.forge.render_code import stacked
 from bot.redaction import redact_data
 from bot.triage.policy import digest_of
 from bot.types.decision import Go
-from bot.types.event import Labeled
+from bot.types.event import Event, Labeled
 from bot.types.output import Commit, Note, Output
 from bot.types.result import Failure, RunResult
 from bot.types.run import Run
@@ -24,6 +24,12 @@ from bot.types.value import PERMISSIONS, Conclusion
 
 OPTIONAL = frozenset({"checks_need_app"})
 """Refusals of the forge that cost an output and not the run: only Apps and jobs may write check runs."""
+MOVED = frozenset(
+    {"branch_exists", "branch_gone", "empty_commit", "head_moved", "rejected", "subject_gone", "tree_differs"}
+)
+"""Failures of a publication that the same result would meet again."""
+ENDINGS = frozenset({"note-completed", "check-completed", "labels-trigger"})
+"""Keys of what told of an end that was not the last."""
 
 
 def say_started(run: Run, spec: RunSpec, deps: Deps) -> Run:
@@ -65,6 +71,24 @@ def finalise(run: Run, deps: Deps, failure: Failure, conclusion: Conclusion = "f
             with contextlib.suppress(ForgeError):
                 run = put(run, note, deps)
     return run
+
+
+def begun_again(run: Run, event: Event) -> Run:
+    """A run that ended badly and that a person starts again: from its beginning, or, where only a provider failed
+    while the result was published, from there. What was paid for is not paid twice, and what was written stays.
+    """
+    anew = Run(run_id=run.run_id, event=event, created_at=run.created_at)
+    failure, result = run.failure, run.result
+    published_badly = failure and failure.blame == "provider" and failure.code not in MOVED
+    if result is None or result.failure or result.held or not published_badly:
+        return anew
+    return anew.changed(
+        status="in_progress",
+        decision=run.decision,
+        result=result,
+        intents=tuple(key for key in run.intents if key not in ENDINGS),
+        receipts=tuple(receipt for receipt in run.receipts if receipt.key not in ENDINGS),
+    )
 
 
 def complete(run: Run, conclusion: Conclusion, failure: Failure | None, deps: Deps) -> Run:

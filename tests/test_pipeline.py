@@ -266,6 +266,24 @@ def test_a_conflict_while_publishing_is_the_ending(tmp_path: Path) -> None:
     assert kit.forge.pulls == []
 
 
+def test_a_publication_that_failed_is_gone_on_with_and_nothing_is_paid_twice(tmp_path: Path) -> None:
+    kit = Kit(tmp_path)
+
+    def refuse(output: Output) -> None:
+        if output.kind == "pull":
+            raise ForgeError("pull_requests_not_permitted", "GitHub refuses", hint="allow it")
+
+    failed = handle(kit.event, kit.deps(before=refuse))
+    assert (failed.conclusion, len(kit.forge.commits), len(kit.sandboxes.made)) == ("failure", 1, 1)
+    again = handle(kit.event.changed(attempt=2), kit.deps())
+    assert (again.conclusion, len(kit.forge.commits), len(kit.forge.pulls)) == ("success", 1, 1)
+    assert len(kit.sandboxes.made) == 1, "the work was done already"
+    mark = read_mark(status(kit))
+    assert mark is not None
+    assert (mark.conclusion, mark.attempt) == ("success", 2)
+    assert [each.conclusion for each in kit.forge.checks] == ["success"]
+
+
 def test_a_token_that_may_not_write_checks_costs_the_check_alone(tmp_path: Path) -> None:
     kit = Kit(tmp_path)
 
