@@ -100,7 +100,7 @@ def run_on_github(name: str, trigger: Dispatched, settings: Settings, environ: M
 def run_in_checkout(place: Path, trigger: Dispatched, settings: Settings, environ: Mapping[str, str]) -> Performed:
     """Work on the checkout's commits, and publish to a local forge that is made for this run alone."""
     git_folder = git_folder_of(place)
-    known = full_name_of(git_folder, settings.server_url)
+    known = full_name_of(git_folder, settings)
     folder = settings.state.absolute() / "checkouts" / uuid.uuid4().hex[:12]
     me = Actor(login=_login(), id=MAINTAINER)
     name = known or f"local/{re.sub(r'[^A-Za-z0-9._-]+', '-', place.name) or 'checkout'}"

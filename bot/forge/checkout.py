@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from bot.errors import ConfigurationError, ForgeError
+from bot.errors import ForgeError
+from bot.forge.addresses import server_base
 from bot.forge.fetch import Source, TokenRefused, failed, fetch
 from bot.forge.head import git_directory, head_of
 from bot.forge.reader import BAD_REF
 from bot.forge.tokens import FixedToken, Tokens
-from bot.forge.transport import api_base
 from bot.settings import Settings
 from bot.types.task import RunSpec
 
@@ -90,19 +89,3 @@ def refs_of(spec: RunSpec) -> dict[str, str]:
 def is_repository(folder: Path) -> bool:
     """Whether there is something to fetch from: a checkout or a bare repository."""
     return git_directory(folder) is not None or ((folder / "HEAD").is_file() and (folder / "objects").is_dir())
-
-
-def server_base(settings: Settings) -> str:
-    """Address of git over HTTP without a slash at the end; derived from the API's address where it is not set.
-
-    Raises ConfigurationError `invalid_setting`.
-    """
-    if settings.server_url:
-        url = settings.server_url.rstrip("/")
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-            hint = "set SANDPIPER_SERVER_URL to https://HOST"
-            raise ConfigurationError("invalid_setting", f"not the address of a server: {url!r}", hint=hint)
-        return url
-    parts = urlsplit(api_base(settings))
-    return f"{parts.scheme}://{parts.netloc.removeprefix('api.')}{parts.path.removesuffix('/api/v3')}"
