@@ -14,9 +14,9 @@ import yaml
 
 from bot.cli.root import COMMANDS
 from bot.triage.policy import parse_policy
-from bot.triage.policy_shape import TaskEntry
+from bot.triage.policy_shape import RESERVED, Moment, Policy, TaskEntry
 from bot.triage.tasks import builtin_tasks
-from bot.types.task import Limits
+from bot.types.task import OPTIONS, Limits
 from bot.types.value import OutputKind, Permission
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,12 +76,19 @@ def test_commands_that_are_shown_exist() -> None:
 def test_the_policy_page_names_every_field_and_every_word() -> None:
     page = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
     table = page[page.index("| field |") : page.index("A command is text")]
-    told = set(re.findall(r"`(\w+)`", page))
+    told = set(re.findall(r"`([\w-]+)`", page))
     assert set(TaskEntry.model_fields) - told == set()
     assert set(get_args(OutputKind)) | set(get_args(Permission)) <= set(re.findall(r"`(\w+)`", table))
-    assert set(builtin_tasks()) <= told
+    assert set(builtin_tasks()) | set(get_args(Moment)) | set(Policy.model_fields) <= told | {"version"}
     sizes = {"output_bytes", "changed_files", "changed_bytes"}
     assert set(Limits.model_fields) - sizes <= told
+
+
+def test_the_page_of_commands_names_every_verb_and_option() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    verbs = page[page.index("## Verbs") : page.index("## Options")]
+    assert {*builtin_tasks(), *RESERVED} <= set(re.findall(r"`([\w-]+)[^`]*`", verbs))
+    assert set(OPTIONS) == set(re.findall(r"`?--(\w+)=", page[page.index("## Options") : page.index("## What never")]))
 
 
 def test_the_readme_tells_the_exit_codes() -> None:

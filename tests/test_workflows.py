@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bot.forge.events import INPUTS
+from bot.forge.events import INPUTS, PARSERS
+from bot.forge.events_machines import OWN_WORKFLOW
 from bot.settings import PREFIX, Settings, load_settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,6 +87,7 @@ def test_only_triggers_are_excused_from_a_checker() -> None:
         if "zizmor:" in line
     ]
     assert excused == [
+        ("sandpiper-ci.yml", "workflow_run", "[dangerous-triggers]"),
         ("sandpiper-fork.yml", "workflow_run", "[dangerous-triggers]"),
         ("sandpiper-two-jobs.yml", "issue_comment", "[dangerous-triggers]"),
         ("sandpiper.yml", "issue_comment", "[dangerous-triggers]"),
@@ -152,7 +154,35 @@ def test_filters_speak_of_the_default_phrase_and_prefix() -> None:
     for name in ("sandpiper.yml", "sandpiper-two-jobs.yml"):
         job = next(iter(load(ROOT / "workflows" / name)["jobs"].values()))
         assert f"startsWith(github.event.comment.body, '{Settings().phrase}')" in job["if"]
+        assert f"startsWith(github.event.review.body, '{Settings().phrase}')" in job["if"]
         assert f"startsWith(github.event.label.name, '{Settings().label_prefix}')" in job["if"]
+
+
+def test_every_event_that_is_acted_on_has_a_template() -> None:
+    """And no template waits for an event that would start nothing."""
+    waited: set[tuple[str, str]] = set()
+    for path in TEMPLATES:
+        for name, how in load(path)["on"].items():
+            types = how.get("types", ["*"]) if isinstance(how, dict) else ["*"]
+            waited |= {(name, "*" if name == "repository_dispatch" else each) for each in types}
+    # A pull request's other moments come from people with and without rights: sandpiper-fork-request.yml has them.
+    assert waited <= set(PARSERS)
+    missing = {name for name, _ in PARSERS} - {name for name, _ in waited}
+    assert missing == {"pull_request_target", "check_suite"}, "one is dangerous, the other starts no workflow"
+
+
+def test_mending_checks_stays_in_this_repository() -> None:
+    content = load(ROOT / "workflows" / "sandpiper-ci.yml")
+    (job,) = content["jobs"].values()
+    assert "head_repository.full_name == github.repository" in job["if"]
+    assert "head_sha" in job["concurrency"]["group"]
+    assert content["on"]["workflow_run"]["workflows"] == ["CI"]
+
+
+def test_our_own_workflows_are_known_by_their_path() -> None:
+    for path in TEMPLATES:
+        assert OWN_WORKFLOW.fullmatch(f".github/workflows/{path.name}"), path.name
+    assert not OWN_WORKFLOW.fullmatch(".github/workflows/ci.yml")
 
 
 def test_dispatch_asks_for_what_the_door_reads() -> None:
