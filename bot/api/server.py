@@ -75,7 +75,6 @@ def perform(settings: Settings, environ: Mapping[str, str], event: Event) -> Run
         environ=environ,
         actor=event.actor.login,
         installation=event.installation,
-        installation=event.installation,
     )
     with contextlib.closing(deps):
         return handle(event, deps)

@@ -99,6 +99,10 @@ class Crew:
 
     def _serve(self, delivery: Delivery, event: Event) -> None:
         """Do the work, and see that the delivery ends: done, laid aside, or tried again later."""
+        if isinstance(event.trigger, Other):
+            log.info("delivery ignored: %s", event.trigger.reason, extra=_facts(delivery))
+            self._done(delivery, f"ignored: {event.trigger.reason}")
+            return
         began, tries = time.monotonic(), self._inbox.begin(delivery)
         if tries > TRIES:
             self._give_up(delivery, f"it was begun {TRIES} times and never came to an end")

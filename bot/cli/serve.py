@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from bot.api.signature import secrets_for
 from bot.cli.logs import known_secrets
 from bot.errors import PluginError
 from bot.settings import load_settings
@@ -32,6 +33,7 @@ def serve(context: click.Context, host: str, port: int, path: str, grace: float)
     start_logging(lambda: sys.stderr, level="DEBUG" if debug else "INFO", secrets=known_secrets())
     if not path.startswith("/") or path.rstrip("/") in ("", "/healthz"):
         raise click.UsageError("--path begins with a slash, and is neither / nor /healthz")
+    secrets_for(settings)  # what is missing is said at once, before seconds go by for the libraries
     server = server_module()
     server.serve(settings, os.environ, server.Address(host, port, path, grace))
 

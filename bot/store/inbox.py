@@ -70,8 +70,8 @@ class Inbox:
     Raises ConfigurationError `inbox_in_use`, and SandpiperError `inbox_unusable` where the disk does not take it.
     """
 
-    def __init__(self, root: Path, *, limit: int = 1000) -> None:
-        self._folder, self._limit = root / "inbox", limit
+    def __init__(self, root: Path, *, limit: int = 1000, limit_bytes: int = WAITING_BYTES) -> None:
+        self._folder, self._limit, self._limit_bytes = root / "inbox", limit, limit_bytes
         self._mutex = threading.Lock()
         with _usable(self._folder):
             self._lock = _opened(self._folder)
@@ -84,7 +84,7 @@ class Inbox:
         with self._mutex:
             if self._knows(name):
                 return False
-            if len(self._sizes) >= self._limit or sum(self._sizes.values()) + len(body) > WAITING_BYTES:
+            if len(self._sizes) >= self._limit or sum(self._sizes.values()) + len(body) > self._limit_bytes:
                 raise InboxFull(len(self._sizes))
         with _usable(self._folder), _written(self._folder / "waiting", delivery, body) as temporary, self._mutex:
             if self._knows(name):

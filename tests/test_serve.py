@@ -1,0 +1,334 @@
+"""`sandpiper serve` on loopback: forged, repeated, oversized and interrupted deliveries."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from bot.api.work import PAUSES, TRIES, Crew
+from bot.errors import ConfigurationError, ProviderError
+from bot.settings import Settings
+from bot.store.inbox import Delivery, Inbox
+from bot.types.event import Event
+from bot.types.run import Run, run_id_of
+from tests.github_server.server import GitHubServer
+from tests.serve_fixtures import (
+    NAME,
+    ROOT,
+    SECRET,
+    Serving,
+    answers,
+    asks,
+    environ_for,
+    github_with_ann,
+    serving,
+    signed,
+    until,
+)
+
+
+@pytest.fixture(scope="module")
+def github() -> Iterator[GitHubServer]:
+    with github_with_ann() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def server(github: GitHubServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    state = tmp_path_factory.mktemp("serve")
+    with serving(environ_for(github, state, SANDPIPER_WEBHOOK_SECRET_OLD="the-one-before-9f2c7e11")) as found:
+        found.state = state / "state"  # type: ignore[attr-defined]
+        yield found
+
+
+def kept(server: Serving, name: str) -> list[str]:
+    """Where the inbox knows a delivery."""
+    folder: Path = server.state / "inbox"  # type: ignore[attr-defined]
+    return sorted(each.parent.name for each in folder.glob(f"*/{Delivery(id=name, event='x').name}"))
+
+
+# --- who may come in --------------------------------------------------------------------------------------------
+
+NONSENSE = b"{" * 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("signature", "body"),
+    [
+        ("sha256=" + "0" * 64, NONSENSE),
+        (signed(b"{}", "another-secret-0123456789"), b"{}"),
+        ("", b"{}"),
+        ("sha256=", b"{}"),
+        ("sha1=" + "0" * 40, b"{}"),
+        (signed(b"{}").upper(), b"{}"),
+        (signed(b"{}"), b"{} "),
+    ],
+)
+def test_a1_without_the_right_signature_nothing_comes_in(server: Serving, signature: str, body: bytes) -> None:
+    answer = server.post(body, "forged-1", X_Hub_Signature_256=signature)
+    assert answer.status_code == 401
+    assert kept(server, "forged-1") == []
+    assert server.health().json()["waiting"] == 0
+
+
+def raw(server: Serving, head: bytes, body: bytes = b"") -> bytes:
+    """The first line of the answer to a request byte for byte."""
+    parts = urlsplit(server.address)
+    with socket.create_connection((str(parts.hostname), int(parts.port or 0)), 30) as connection:
+        connection.sendall(b"POST /webhook HTTP/1.1\r\nHost: bot\r\n" + head + b"\r\n" + body)
+        return connection.recv(4096).split(b"\r\n")[0]
+
+
+def test_a1_a_signature_that_is_not_ascii_is_wrong_and_no_defect(server: Serving) -> None:
+    head = b"X-GitHub-Event: ping\r\nX-GitHub-Delivery: d\r\nContent-Length: 2\r\n"
+    for value in ("sha256=ä".encode(), b"sha256=\xff\xfe", b"sha256=" + b"\xc3" * 64):
+        assert b" 401 " in raw(server, head + b"X-Hub-Signature-256: " + value + b"\r\n", b"{}")
+    twice = b"X-Hub-Signature-256: " + signed(b"{}").encode() + b"\r\n"
+    assert b" 401 " in raw(server, head + twice + twice.replace(b"sha256=", b"sha256=0"), b"{}")
+    assert b" 200 " in raw(server, head + twice, b"{}")
+
+
+def test_a_ping_is_answered_and_headers_are_needed(server: Serving) -> None:
+    assert server.post({"zen": "Keep it simple"}, "d", "ping").status_code == 200
+    assert server.post({}, "", "ping").status_code == 400
+    assert server.post({}, "d", "").status_code == 400
+    assert server.post({}, "d", "Not An Event").status_code == 400
+    assert server.post({}, "x" * 300, "issues").status_code == 400
+    assert server.health().status_code == 200
+
+
+def test_more_than_github_sends_is_not_read(server: Serving) -> None:
+    head = b"X-Hub-Signature-256: " + signed(b"").encode() + b"\r\n"
+    assert b" 413 " in raw(server, head + b"Content-Length: 26214401\r\n")
+    assert b" 413 " in raw(server, head + b"Content-Length: 9999999999999999999\r\n")
+    chunk = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
+    parts = urlsplit(server.address)
+    with socket.create_connection((str(parts.hostname), int(parts.port or 0)), 30) as connection:
+        connection.sendall(b"POST /webhook HTTP/1.1\r\nHost: bot\r\nTransfer-Encoding: chunked\r\n" + head + b"\r\n")
+        try:
+            for _ in range(40):
+                connection.sendall(chunk)
+            connection.sendall(b"0\r\n\r\n")
+            said = connection.recv(4096)
+        except (ConnectionError, BrokenPipeError):
+            said = connection.recv(4096)
+    assert b" 413 " in said.split(b"\r\n")[0]
+
+
+def test_the_secret_before_the_rotation_is_good_too(server: Serving) -> None:
+    assert server.post({}, "d", "ping", secret="the-one-before-9f2c7e11").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "secret", [None, "", "   ", "<WEBHOOK SECRET>", "changeme", "short-0123", "your-webhook-secret", "x" * 40, "${S}"]
+)
+def test_a4_without_a_real_secret_it_does_not_start(tmp_path: Path, secret: str | None) -> None:
+    environ = {"PATH": "/usr/bin", "HOME": str(tmp_path), "SANDPIPER_TOKEN": "t0ken"}
+    if secret is not None:
+        environ["SANDPIPER_WEBHOOK_SECRET"] = secret
+    command = [sys.executable, "-m", "bot", "serve", "--port", "0"]
+    done = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "webhook" in done.stderr
+    assert "hint: set SANDPIPER_" in done.stderr
+    assert "listening" not in done.stderr
+    assert not (tmp_path / ".local").exists()
+
+
+def test_without_its_libraries_the_command_names_the_extra(tmp_path: Path) -> None:
+    (tmp_path / "fastapi.py").write_text("raise ModuleNotFoundError('No module named fastapi', name='fastapi')\n")
+    environ = {"PATH": "/usr/bin", "HOME": str(tmp_path), "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    environ["SANDPIPER_WEBHOOK_SECRET"] = SECRET
+    command = [sys.executable, "-m", "bot", "serve"]
+    done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "pip install 'sandpiper-bot[server]'" in done.stderr
+
+
+# --- what is done with it ---------------------------------------------------------------------------------------
+
+
+def test_a6_one_delivery_five_times_at_once_and_after_a_restart_is_one_task(tmp_path: Path) -> None:
+    with github_with_ann() as github:
+        number, payload = asks(github)
+        for times in (1, 2):
+            with serving(environ_for(github, tmp_path)) as server, ThreadPoolExecutor(5) as pool:
+                said = list(pool.map(lambda _, to=server: to.post(payload, "d-1").status_code, range(5)))
+                assert set(said) == {202}, times
+                server.idle()
+                assert server.end() == 0
+            assert len(answers(github, number)) == 1
+        assert len(list((tmp_path / "state" / "runs").iterdir())) == 1
+        accepted = [line for line in server.lines if '"delivery accepted"' in line]
+        assert accepted == []
+
+
+def test_a6_killed_in_the_middle_of_a_write_it_ends_the_task_once(tmp_path: Path) -> None:
+    with github_with_ann() as github:
+        number, payload = asks(github)
+        fault = github.faults.add("POST", "/comments$", "hang_after", seconds=20)
+        with serving(environ_for(github, tmp_path)) as server:
+            assert server.post(payload, "d-1").status_code == 202
+            until(lambda: fault.met == 1 and len(answers(github, number)) == 1)
+            server.end(kill=True)
+        with serving(environ_for(github, tmp_path)) as server:
+            server.idle()
+            assert server.post(payload, "d-1").json() == {"status": "known"}
+            server.idle()
+        assert len(answers(github, number)) == 1
+
+
+def test_a_full_inbox_says_when_to_come_again(tmp_path: Path) -> None:
+    with github_with_ann() as github:
+        (first, one), (second, two) = asks(github), asks(github)
+        github.faults.add("*", ".", "delay", seconds=3)
+        with serving(environ_for(github, tmp_path, SANDPIPER_INBOX_LIMIT="1")) as server:
+            assert server.post(one, "d-1").status_code == 202
+            full = server.post(two, "d-2")
+            assert full.status_code == 503
+            assert int(full.headers["retry-after"]) > 0
+            assert server.post(one, "d-1").status_code == 202
+            server.idle()
+            assert server.post(two, "d-2").status_code == 202
+            server.idle()
+        assert len(answers(github, first)) == len(answers(github, second)) == 1
+
+
+def test_what_is_under_way_at_a_signal_ends_in_its_grace_or_after_the_next_start(tmp_path: Path) -> None:
+    with github_with_ann() as github:
+        number, payload = asks(github)
+        fault = github.faults.add("*", ".", "delay", seconds=4)
+        with serving(environ_for(github, tmp_path), "--grace", "0.1") as server:
+            server.post(payload, "d-1")
+            until(lambda: fault.met == 1)
+            assert server.end() == 0
+        assert any("left to the next start" in line for line in server.lines)
+        with serving(environ_for(github, tmp_path)) as server:
+            server.idle()
+        assert len(answers(github, number)) == 1
+
+
+def test_a_form_is_read_and_what_is_no_payload_is_laid_aside(server: Serving, github: GitHubServer) -> None:
+    number, payload = asks(github)
+    form = urlencode({"payload": json.dumps(payload)}).encode()
+    kind = "application/x-www-form-urlencoded"
+    assert server.post(form, "form-1", Content_Type=kind).status_code == 202
+    assert server.post(b"no JSON", "bad-1").status_code == 202
+    assert server.post({"action": "created"}, "bad-2").status_code == 202
+    assert server.post(b"[" * 100_000, "bad-3").status_code == 202
+    assert server.post(b'{"action": "\xff"}', "bad-4", "star").status_code == 202
+    server.idle()
+    assert len(answers(github, number)) == 1
+    assert kept(server, "form-1") == ["done"]
+    assert [kept(server, f"bad-{at}") for at in (1, 2, 3, 4)] == [["aside"]] * 4
+    assert SECRET not in "".join(server.lines)
+
+
+# --- the threads ------------------------------------------------------------------------------------------------
+
+
+class Bench:
+    """A crew over a real inbox, whose work is a function of the test."""
+
+    def __init__(self, folder: Path, perform: Any) -> None:
+        self.inbox = Inbox(folder)
+        self.crew = Crew(self.inbox, Settings(workers=2, state=folder), perform)
+        self.crew.start()
+
+    def send(self, payload: dict[str, Any], name: str, event: str = "issue_comment") -> Delivery:
+        sent = Delivery(id=name, event=event)
+        self.inbox.put(sent, json.dumps(payload).encode())
+        self.crew.schedule.add(sent)
+        return sent
+
+    def where(self, delivery: Delivery, folder: Path) -> list[str]:
+        return sorted(each.parent.name for each in (folder / "inbox").glob(f"*/{delivery.name}"))
+
+
+def finished(event: Event) -> Run:
+    return Run(run_id=run_id_of(event), event=event, status="completed", conclusion="success")
+
+
+def test_a_stop_is_heard_while_a_run_on_the_same_issue_is_under_way(tmp_path: Path, github: GitHubServer) -> None:
+    _, fix = asks(github, "/bot fix")
+    stop = fix | {"comment": fix["comment"] | {"id": 991, "body": "/bot stop"}}
+    again = fix | {"comment": fix["comment"] | {"id": 992, "body": "/bot fix"}}
+    stopped, seen = threading.Event(), []
+
+    def perform(event: Event) -> Run:
+        seen.append(event.trigger.comment.body if event.trigger.kind == "comment" else "")
+        if seen[-1] == "/bot stop":
+            stopped.set()
+        elif len(seen) == 1:
+            assert stopped.wait(30)
+            assert seen == ["/bot fix", "/bot stop"]  # the second run waits for the first
+        return finished(event)
+
+    bench = Bench(tmp_path, perform)
+    first = bench.send(fix, "a")
+    until(lambda: seen == ["/bot fix"])
+    third = bench.send(again, "c")
+    bench.send(stop, "b")
+    until(lambda: bench.crew.schedule.counts() == (0, 0))
+    assert seen == ["/bot fix", "/bot stop", "/bot fix"]
+    assert bench.where(first, tmp_path) == bench.where(third, tmp_path) == ["done"]
+    assert bench.crew.stop(10)
+
+
+@pytest.mark.parametrize(
+    ("error", "place"),
+    [
+        (ConfigurationError("token_missing", "no token"), ["aside"]),
+        (ProviderError("down", "GitHub is down"), ["waiting"]),
+        (ZeroDivisionError("a defect"), ["done"]),
+        (None, ["waiting"]),
+    ],
+)
+def test_every_delivery_ends_somewhere(
+    tmp_path: Path, github: GitHubServer, error: Exception | None, place: list[str]
+) -> None:
+    calls = []
+
+    def perform(event: Event) -> Run:
+        calls.append(event)
+        if error is not None:
+            raise error
+        return Run(run_id=run_id_of(event), event=event, status="in_progress")  # another process is at it
+
+    bench = Bench(tmp_path, perform)
+    sent = bench.send(asks(github, "/bot fix")[1], "a")
+    until(lambda: len(calls) == 1 and bench.crew.schedule.counts()[1] == 0)
+    assert bench.where(sent, tmp_path) == place
+    assert bench.crew.healthy()
+    assert bench.crew.stop(10)
+
+
+def test_a_delivery_that_ends_the_process_each_time_is_given_up(tmp_path: Path, github: GitHubServer) -> None:
+    inbox = Inbox(tmp_path)
+    sent = Delivery(id="a", event="issue_comment")
+    inbox.put(sent, json.dumps(asks(github, "/bot fix")[1]).encode())
+    for _ in range(TRIES):
+        inbox.begin(sent)
+    inbox.close()
+    bench = Bench(tmp_path, finished)
+    until(lambda: bench.where(sent, tmp_path) == ["aside"])
+    assert len(PAUSES) < TRIES
+
+
+def test_events_that_nobody_acts_on_make_no_run(tmp_path: Path, github: GitHubServer) -> None:
+    def perform(event: Event) -> Run:
+        raise AssertionError("it was worked on")
+
+    bench = Bench(tmp_path, perform)
+    sent = bench.send({"action": "created", "repository": {"full_name": NAME}}, "a", "star")
+    until(lambda: bench.where(sent, tmp_path) == ["done"])
