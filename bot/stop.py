@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from bot.errors import ForgeError
+from bot.forge.reader import spare
 from bot.marks import has_marker, stop_marker
 from bot.protocols import Cancelled, ForgeReader
 from bot.types.task import RunSpec
@@ -58,6 +59,7 @@ def watch_for_stop(
     if spec.subject is None:
         return signalled
     number, viewer, marker = spec.subject.number, reader.viewer().id, stop_marker(spec.run_id)
+    polled = spare(reader)
     asked_at, stopped = clock(), False
 
     def cancelled() -> bool:
@@ -67,7 +69,7 @@ def watch_for_stop(
         if clock() - asked_at >= POLL_SECONDS:
             asked_at = clock()
             try:
-                comments = reader.comments(number, since=since)
+                comments = polled.comments(number, since=since)
             except ForgeError:
                 return False
             stopped = any(each.author.id == viewer and has_marker(each.body, marker) for each in comments)
