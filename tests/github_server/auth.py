@@ -15,6 +15,7 @@ from .records import App, Repo, Role, Token, User, World, at_least, now, role_of
 LEVELS = ("none", "read", "write", "admin")
 INTEGRATION = "Resource not accessible by integration"
 FINE_GRAINED = "Resource not accessible by personal access token"
+SUSPENDED = "This installation has been suspended"
 JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
 
 
@@ -55,24 +56,36 @@ def authenticate(world: World, header: str | None) -> Caller:
         if token.revoked or (token.expires_at is not None and token.expires_at <= now()):
             raise ApiError(401, "Bad credentials")
         token.used += 1
+        if token.app is not None and token.app.suspended_at is not None:
+            raise ApiError(403, SUSPENDED)
         return Caller(token)
-    if secret is not None and JWT.fullmatch(secret) and any(app.public_key for app in world.apps.values()):
+    signed = secret is not None and JWT.fullmatch(secret) and header.lower().startswith("bearer ")
+    if secret is not None and signed and any(app.public_key for app in world.apps.values()):
         return Caller(app=app_of_jwt(world, secret))
     raise ApiError(401, "Bad credentials")
 
 
 def app_of_jwt(world: World, secret: str) -> App:
-    """The app that signed: RS256, at most ten minutes ("Generating a JSON Web Token (JWT) for a GitHub App")."""
+    """The app that signed: RS256, dated no later than now, ten minutes at the most; 401 for anything else.
+
+    Source: GitHub's page "Generating a JSON Web Token (JWT) for a GitHub App".
+    """
     undecodable = ApiError(401, "A JSON web token could not be decoded")
     try:
         issuer = str(jwt.decode(secret, options={"verify_signature": False}).get("iss"))
     except jwt.InvalidTokenError:
         raise undecodable from None
-    app = next((app for app in world.apps.values() if issuer == str(app.id) and app.public_key), None)
+    app = next((app for app in world.apps.values() if issuer in (str(app.id), app.client_id) and app.public_key), None)
     if app is None or app.public_key is None:
         raise ApiError(401, "'Issuer' claim ('iss') must be an Integer")
     try:
-        claims: dict[str, Any] = jwt.decode(secret, app.public_key, algorithms=["RS256"], leeway=5)
+        options: Any = {"require": ["iat", "exp", "iss"]}
+        claims: dict[str, Any] = jwt.decode(secret, app.public_key, algorithms=["RS256"], leeway=5, options=options)
+    except jwt.MissingRequiredClaimError as error:
+        raise ApiError(401, f"Missing claim ('{error.claim}') in assertion") from None
+    except jwt.ImmatureSignatureError:
+        wrong = "must be an Integer representing the time that the assertion was issued"
+        raise ApiError(401, f"'Issued at' claim ('iat') {wrong}") from None
     except jwt.ExpiredSignatureError:
         raise ApiError(401, "'Expiration time' claim ('exp') must be a numeric value in the future") from None
     except jwt.InvalidTokenError:

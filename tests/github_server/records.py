@@ -200,6 +200,18 @@ class App:
     """PEM; checks the JWT. None: the app cannot authenticate as itself (as GitHub Actions)."""
     repos: set[str] = field(default_factory=set)
     """Lower-case full names that it is installed on."""
+    suspended_at: datetime | None = None
+    """Since when the owner does not let it work."""
+
+    @property
+    def client_id(self) -> str:
+        """What may stand in a JWT in the number's place."""
+        return f"Iv1.{self.id:016x}"
+
+    @property
+    def granted(self) -> dict[str, str]:
+        """Permissions of the installation; nobody needs to ask for `metadata`."""
+        return {"metadata": "read"} | self.permissions
 
 
 @dataclass
@@ -247,6 +259,10 @@ class Repo:
     actions_may_open_pulls: bool = True
     drafts: bool = True
     tree_limit: int = 100_000
+    archived: bool = False
+    """Nobody may write any more."""
+    gone: "dict[int, tuple[Repo, int] | None]" = field(default_factory=dict)
+    """Issues that were transferred, and to where; None for one that was deleted."""
     merges: dict[tuple[str, str], str | None] = field(default_factory=dict)
     """(base, head) -> test merge commit, None when they conflict."""
 

@@ -6,7 +6,7 @@ import shlex
 from datetime import timedelta
 from typing import Any
 
-from .auth import LEVELS, see
+from .auth import LEVELS, SUSPENDED, see
 from .call import Call, Route, page
 from .exchange import Answer, ApiError, invalid, not_found
 from .records import App, Issue, Repo, Token, now, stamp
@@ -61,14 +61,14 @@ def installation_json(call: Call, app: App) -> dict[str, Any]:
         "app_slug": app.slug,
         "target_id": app.owner.id,
         "target_type": "User",
-        "permissions": app.permissions,
+        "permissions": app.granted,
         "events": ["issues", "issue_comment", "pull_request"],
         "created_at": stamp(app.created_at),
         "updated_at": stamp(app.created_at),
         "single_file_name": None,
         "repository_selection": "selected",
-        "suspended_by": None,
-        "suspended_at": None,
+        "suspended_by": user_json(call.world, app.owner) if app.suspended_at else None,
+        "suspended_at": stamp(app.suspended_at),
     }
 
 
@@ -118,9 +118,11 @@ def wanted_repos(call: Call, app: App) -> set[str]:
 def create_token(call: Call) -> Answer:
     """For an hour, never more than the installation has. The value is as long as real ones: about 520 characters."""
     app = own_app(call)
+    if app.suspended_at is not None:
+        raise ApiError(403, SUSPENDED)
     asked = call.body.get("permissions", app.permissions)
     for name, level in asked.items():
-        if LEVELS.index(level) > LEVELS.index(app.permissions.get(name, "none")):
+        if LEVELS.index(level) > LEVELS.index(app.granted.get(name, "none")):
             raise ApiError(422, "The permissions requested are not granted to this installation.")
     repos = wanted_repos(call, app)
     value = f"ghs_{app.installation_id}_" + ".".join(secrets.token_urlsafe(size) for size in (60, 220, 96))

@@ -91,7 +91,7 @@ def repo_json(world: World, repo: Repo, viewer: User | None = None) -> dict[str,
         "created_at": stamp(repo.created_at),
         "updated_at": stamp(repo.created_at),
         "pushed_at": stamp(repo.created_at),
-        "archived": False,
+        "archived": repo.archived,
         "disabled": False,
         "is_template": False,
         "allow_forking": True,
@@ -149,7 +149,7 @@ def app_json(world: World, app: App) -> dict[str, Any]:
     """`integration`."""
     return {
         "id": app.id,
-        "client_id": f"Iv1.{app.id:016x}",
+        "client_id": app.client_id,
         "slug": app.slug,
         "node_id": f"A_{app.id}",
         "owner": user_json(world, app.owner),
