@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+from bot.errors import ForgeError
 from bot.forge.client import Client, shaped
 
 FOLDER = "040000"
@@ -134,8 +135,11 @@ class Trees:
         if sha not in self._cut:
             self.whole(sha)
         if sha not in self._known:
-            data = self._client.get(f"{self._path}/git/trees/{sha}")
-            self._known[sha] = dict(shaped(_recursive, data)[1])
+            _, rows, truncated = shaped(_recursive, self._client.get(f"{self._path}/git/trees/{sha}"))
+            if truncated:
+                text = "a folder of the repository holds more names than GitHub lists"
+                raise ForgeError("folder_too_large", text, hint="take the patch from the artifacts")
+            self._known[sha] = dict(rows)
 
 
 def applied(trees: Trees, root: str, edits: Edits, prefix: str = "") -> str | None:

@@ -1,7 +1,6 @@
 """Git objects -> GitHub's JSON for commits, trees, refs, blobs, file contents and comparisons."""
 
 import base64
-import textwrap
 from typing import Any
 from urllib.parse import quote
 
@@ -17,7 +16,8 @@ KINDS = {"tree": "dir", "commit": "submodule", "blob": "file"}
 
 def wrapped(data: bytes) -> str:
     """Base64 in lines of 60, as the API sends it."""
-    return "".join(f"{line}\n" for line in textwrap.wrap(base64.b64encode(data).decode(), 60))
+    text = base64.b64encode(data).decode()
+    return "".join(f"{text[at : at + 60]}\n" for at in range(0, len(text), 60))
 
 
 def identity_json(identity: Identity) -> dict[str, Any]:
