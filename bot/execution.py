@@ -93,11 +93,18 @@ def _cleaned(
     """Both without a secret in what people see, and why a human must look before it is published, if so."""
     held = (
         *hold_reasons(spec, changes, blobs, deps.secrets, policy=deps.settings.policy),
-        *text_reasons(f"{outcome.title}\n{outcome.summary}", deps.secrets),
+        *text_reasons("\n".join(_words(outcome)), deps.secrets),
     )
     shown = redact_data(outcome.model_dump(exclude={"trajectory"}), deps.secrets)
     changes = Changes.model_validate(redact_data(changes.model_dump(), deps.secrets)) if held else changes
     return Outcome.model_validate({**shown, "trajectory": outcome.trajectory}), changes, held
+
+
+def _words(outcome: Outcome) -> Iterator[str]:
+    """What people would read of it."""
+    yield from (outcome.title, outcome.summary)
+    for finding in outcome.findings:
+        yield from (finding.path, finding.text, finding.suggestion or "")
 
 
 def _result(outcome: Outcome, changes: Changes, held: tuple[str, ...], seconds: float) -> RunResult:
@@ -109,6 +116,7 @@ def _result(outcome: Outcome, changes: Changes, held: tuple[str, ...], seconds: 
         changes=changes,
         reports=outcome.reports,
         annotations=outcome.annotations,
+        findings=outcome.findings,
         usage=outcome.usage,
         seconds=round(seconds, 3),
         failure=outcome.failure,

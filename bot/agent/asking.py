@@ -26,7 +26,7 @@ class Asking:
         self.usage = Usage()
         self._llm = llm
         self._hands = hands
-        self._specs = tool_specs()
+        self._specs = tool_specs(reviews=hands.reviews)
 
     def check(self) -> int:
         """How many steps are left. Raises Ended when none are or the time is over, Cancelled."""

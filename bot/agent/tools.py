@@ -17,11 +17,17 @@ from bot.errors import Cancelled, TaskError
 from bot.protocols import Cancelled as IsCancelled
 from bot.protocols import Sandbox
 from bot.types.model import ToolCall, ToolSpec
+from bot.types.result import Finding
 from bot.types.sandbox import ExecRequest, ExecResult
 from bot.types.task import Limits
 from bot.types.value import Value
 from bot.visible import visible
 
+FINDINGS = 50
+"""What one review may hold."""
+FINDING_CHARS = 4_000
+SUGGESTION_CHARS = 10_000
+PATH_CHARS = 1_000
 OBSERVATION_CHARS = 16_000
 """What a model sees of a tool's answer."""
 SHELL_BYTES = 200_000
@@ -41,6 +47,8 @@ class Hands:
     limits: Limits
     deadline: Deadline
     cancelled: IsCancelled
+    reviews: bool = False
+    """Whether the work ends with findings."""
 
 
 class Malformed(Exception):
@@ -124,6 +132,30 @@ class Finish(Value):
     """Whether the task was done."""
     structured_output: dict[str, Any] = Field(default_factory=dict)
     """Data, only if the task asks for some."""
+
+
+def _sound(finding: Finding) -> Finding:
+    """A finding that people can read, on a place that may exist."""
+    for name, limit in (("path", PATH_CHARS), ("text", FINDING_CHARS), ("suggestion", SUGGESTION_CHARS)):
+        if len(getattr(finding, name) or "") > limit:
+            raise ValueError(f"{name} must have at most {limit} characters")
+    if not visible(finding.text).strip():
+        raise ValueError("text must say what goes wrong")
+    path = _no_nul(finding.path.strip().removeprefix("./"))
+    if not path or path.startswith("/"):
+        raise ValueError("path must be relative to the root of the repository")
+    if finding.first is not None and finding.first > finding.line:
+        raise ValueError("first must not come after line, which is the last one")
+    return finding.changed(path=path)
+
+
+class Report(Finish):
+    """End the review and report. Whatever you found goes into `findings`, where people read it at its line."""
+
+    summary: str = Field(min_length=1)
+    """One or two sentences of Markdown about the change as a whole; no list of the findings."""
+    findings: tuple[Annotated[Finding, AfterValidator(_sound)], ...] = Field(default=(), max_length=FINDINGS)
+    """What you found, worst first, by lines as they stand in the working tree; empty if you found nothing."""
 
 
 def _shell(args: Shell, hands: Hands) -> str:
@@ -221,13 +253,20 @@ TOOLS: Mapping[str, Tool] = MappingProxyType(
         "finish": Tool(Finish, _finish),
     }
 )
+REVIEW_TOOLS: Mapping[str, Tool] = MappingProxyType({**TOOLS, "finish": Tool(Report, _finish)})
+"""The same for a review, which ends with findings."""
 
 
-def tool_specs() -> tuple[ToolSpec, ...]:
+def tools_of(*, reviews: bool) -> Mapping[str, Tool]:
+    """The table for a task."""
+    return REVIEW_TOOLS if reviews else TOOLS
+
+
+def tool_specs(*, reviews: bool = False) -> tuple[ToolSpec, ...]:
     """The table as a model sees it."""
     return tuple(
         ToolSpec(name=name, description=(tool.arguments.__doc__ or "").strip(), parameters=_schema(tool.arguments))
-        for name, tool in TOOLS.items()
+        for name, tool in tools_of(reviews=reviews).items()
     )
 
 
@@ -236,12 +275,9 @@ def _no_constant(name: str) -> float:
 
 
 def _schema(arguments: type[Value]) -> dict[str, Any]:
-    """The arguments' JSON schema without titles, which only repeat names."""
+    """The arguments' JSON schema without titles, which only repeat names, and without references to parts of it."""
     schema = arguments.model_json_schema()
-    properties = {
-        name: {key: value for key, value in field.items() if key != "title"}
-        for name, field in schema["properties"].items()
-    }
+    properties = {name: _plain(field, schema.get("$defs", {})) for name, field in schema["properties"].items()}
     return {
         "type": "object",
         "properties": properties,
@@ -250,11 +286,26 @@ def _schema(arguments: type[Value]) -> dict[str, Any]:
     }
 
 
+def _plain(schema: Any, parts: Mapping[str, Any]) -> Any:
+    """A schema with its references resolved: not every model's provider follows them."""
+    if isinstance(schema, list):
+        return [_plain(each, parts) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _plain(parts[schema["$ref"].rpartition("/")[2]], parts)
+    plain = {name: _plain(value, parts) for name, value in schema.items() if name not in ("title", "properties")}
+    if "properties" in schema:  # where `title` may be the name of one
+        plain["properties"] = {name: _plain(value, parts) for name, value in schema["properties"].items()}
+    return plain
+
+
 def use(call: ToolCall, hands: Hands) -> str:
     """Do what a model asks for and say what came of it. Raises Malformed, Finished, Cancelled, SandboxError."""
-    tool = TOOLS.get(call.name)
+    tools = tools_of(reviews=hands.reviews)
+    tool = tools.get(call.name)
     if tool is None:
-        raise Malformed(f"there is no tool {visible(call.name)[:60]!r}; there are {', '.join(TOOLS)}")
+        raise Malformed(f"there is no tool {visible(call.name)[:60]!r}; there are {', '.join(tools)}")
     arguments = parse(call.arguments, tool.arguments)
     try:
         return shorten(tool.run(arguments, hands) or "(no output)", OBSERVATION_CHARS)

@@ -19,8 +19,8 @@ HEADING = 4
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~&$]|_|#|!$")
 _LINE_START = re.compile(r"^(?:[-+=:/](?![A-Za-z0-9])|(?P<number>\d{1,9})(?P<point>[.)])(?=\s|$))")
 _LANGUAGE = re.compile(r"[A-Za-z0-9+#_.-]{1,20}")
-_DRAWN = frozenset(["mermaid", "geojson", "topojson", "stl", "math"])
-"""Languages that GitHub draws instead of showing."""
+_DRAWN = frozenset(["mermaid", "geojson", "topojson", "stl", "math", "suggestion"])
+"""Languages that GitHub draws instead of showing, and the one that it offers to commit."""
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _TAG = re.compile(
     r"</?(?:a|abbr|b|center|code|dd|del|details|div|dl|dt|em|font|h[1-6]|hr|i|img|ins|kbd|li|mark|ol|p|picture|pre|q|s|"

@@ -89,7 +89,7 @@ def headline(spec: RunSpec, status: Status, conclusion: Conclusion | None) -> st
 
 def links(receipts: Sequence[Receipt]) -> str:
     """Where the results are, in one line."""
-    names = {"pull": "draft pull request", "commit": "commit", "check": "check"}
+    names = {"pull": "draft pull request", "review": "review", "commit": "commit", "check": "check"}
     parts = []
     for kind, name in names.items():
         receipt = next((each for each in reversed(receipts) if each.kind == kind), None)

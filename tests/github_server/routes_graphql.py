@@ -15,7 +15,7 @@ from graphql import GraphQLError, GraphQLSchema, build_schema, graphql_sync
 from .auth import allow, see
 from .call import Call, Route
 from .exchange import Answer, ApiError
-from .records import ReviewComment, User, at_least, role_of
+from .records import Review, ReviewComment, User, at_least, role_of
 from .threads import Thread, threads_of
 
 PATH = "/graphql"
@@ -56,7 +56,9 @@ type PullRequestReviewThread implements Node {
 type PullRequestReviewCommentConnection { nodes: [PullRequestReviewComment] pageInfo: PageInfo! totalCount: Int! }
 type PullRequestReviewComment implements Node & Minimizable {
   id: ID! databaseId: Int body: String! author: Actor outdated: Boolean! isMinimized: Boolean! minimizedReason: String
+  pullRequestReview: PullRequestReview
 }
+type PullRequestReview implements Node { id: ID! databaseId: Int body: String! }
 enum ReportedContentClassifiers { ABUSE DUPLICATE LOW_QUALITY OFF_TOPIC OUTDATED RESOLVED SPAM }
 input ResolveReviewThreadInput { clientMutationId: String threadId: ID! }
 input UnresolveReviewThreadInput { clientMutationId: String threadId: ID! }
@@ -134,6 +136,11 @@ def connection(name: str, items: Sequence[Any], args: dict[str, Any]) -> dict[st
     return {"nodes": chosen, "pageInfo": info, "totalCount": len(items)}
 
 
+def review_node(review: Review) -> dict[str, Any]:
+    """The review that a comment came with."""
+    return {"id": f"PRR_{review.id}", "databaseId": review.id, "body": review.body}
+
+
 def comment_node(thread: Thread, comment: ReviewComment) -> dict[str, Any]:
     """A comment of a thread."""
     return {
@@ -145,6 +152,9 @@ def comment_node(thread: Thread, comment: ReviewComment) -> dict[str, Any]:
         "outdated": thread.line is None,
         "isMinimized": comment.minimized is not None,
         "minimizedReason": comment.minimized,
+        "pullRequestReview": next(
+            (review_node(each) for each in thread.pull.reviews if each.id == comment.review_id), None
+        ),
     }
 
 

@@ -12,10 +12,10 @@ from bot.agent.detect import detect
 from bot.agent.limits import Clock, Deadline, Ended
 from bot.agent.loop import Conversation
 from bot.agent.reports import annotated, reports_before
-from bot.agent.tools import Finish, Hands
+from bot.agent.tools import Finish, Hands, Report
 from bot.agent.verify import Comparison, compare, ended_by, run_commands
 from bot.protocols import LLM, Cancelled, Observer, Sandbox
-from bot.types.result import CommandReport, Failure, Outcome
+from bot.types.result import CommandReport, Failure, Finding, Outcome
 from bot.types.task import RunSpec, Task
 from bot.types.value import Argv
 from bot.visible import visible
@@ -24,6 +24,7 @@ TITLE_CHARS = 120
 SUMMARY_CHARS = 30_000
 SECOND_TRIES = 2
 """How often the agent hears that its work breaks the verification before the run ends so."""
+SEVERITIES = ("high", "medium", "low")
 NOT_VERIFIED = "No tests were found in the repository, so nothing was verified."
 
 
@@ -55,7 +56,7 @@ class BuiltinRuntime:
         verify = task.verify or (() if answers_only(task) else detect(sandbox, "test"))
         before = commands("before", verify)
         reports += before
-        hands = Hands(sandbox, task.limits, deadline, cancelled)
+        hands = Hands(sandbox, task.limits, deadline, cancelled, reviews="review" in task.outputs)
         talk = Conversation(self._llm, opening(spec, verify), hands, watch=watch, answers_only=answers_only(task))
         try:
             for _ in range(SECOND_TRIES + 1):
@@ -74,7 +75,7 @@ class BuiltinRuntime:
 
 def answers_only(task: Task) -> bool:
     """Whether words are all that the task may publish."""
-    return set(task.outputs) <= {"comment", "labels", "check"}
+    return set(task.outputs) <= {"comment", "labels", "check", "review"}
 
 
 def _objection(comparison: Comparison, after: Sequence[CommandReport]) -> str:
@@ -119,9 +120,16 @@ def _outcome(
         reports=tuple(reports),
         usage=talk.usage,
         failure=ended.failure if ended else None,
+        findings=findings_of(said) if said else (),
         structured_output=(said.structured_output or None) if said else None,
         trajectory=tuple(talk.trajectory),
     )
+
+
+def findings_of(said: Finish) -> tuple[Finding, ...]:
+    """What a review found, worst first; among equals in the order in which it was told."""
+    found = said.findings if isinstance(said, Report) else ()
+    return tuple(sorted(found, key=lambda each: SEVERITIES.index(each.severity)))
 
 
 def _title(text: str) -> str:
