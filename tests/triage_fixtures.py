@@ -75,6 +75,58 @@ def dispatched(sender: str = "writer", **inputs: Any) -> Event:
     return parse_event("workflow_dispatch", envelope(sender, inputs=inputs), settings=SETTINGS, delivery="42")
 
 
+def workflow_run(**more: Any) -> Event:
+    run = {
+        "id": 5,
+        "name": "CI",
+        "event": "pull_request",
+        "head_branch": "topic",
+        "head_sha": HEAD,
+        "head_repository": {"full_name": "stranger/repo"},
+        **more,
+    }
+    return parse_event("workflow_run", envelope("stranger", action="completed", workflow_run=run), settings=SETTINGS)
+
+
+def at_home(**more: Any) -> Event:
+    return workflow_run(**{"head_repository": {"full_name": "Octo/Repo"}, "conclusion": "failure", **more})
+
+
+def check_suite(**more: Any) -> Event:
+    suite = {"id": 6, "head_branch": "topic", "head_sha": HEAD, "conclusion": "timed_out", "app": {"name": "Builder"}}
+    payload = envelope("writer", action="completed", check_suite={**suite, **more})
+    return parse_event("check_suite", payload, settings=SETTINGS, delivery="d")
+
+
+def verdict(body: str | None, action: str = "submitted", **more: Any) -> Event:
+    review = {"id": 300, "user": account("writer"), "body": body, "submitted_at": ASKED, "commit_id": HEAD, **more}
+    payload = envelope("writer", action=action, review=review, pull_request=pull("writer", fork=False, updated_at=LATE))
+    return parse_event("pull_request_review", payload, settings=SETTINGS)
+
+
+def repository_dispatch(client_payload: Any, event_type: str = "whatever they like") -> Event:
+    payload = envelope("writer", action=event_type, branch="main", client_payload=client_payload)
+    return parse_event("repository_dispatch", payload, settings=SETTINGS, delivery="51")
+
+
+def assigned(login: str, sender: str = "writer", **more: Any) -> Event:
+    """An issue that somebody assigned to somebody."""
+    payload = envelope(sender, action="assigned", issue=issue(**more), assignee=account(login))
+    return parse_event("issues", payload, settings=SETTINGS)
+
+
+def review_requested(login: str, sender: str = "writer", **more: Any) -> Event:
+    """A pull request for whose review somebody asked somebody."""
+    payload = envelope(sender, action="review_requested", pull_request=pull(**more), requested_reviewer=account(login))
+    return parse_event("pull_request", payload, settings=SETTINGS)
+
+
+def scheduled() -> Event:
+    """As the runner writes it: nobody sent it."""
+    payload = {key: value for key, value in envelope("writer", schedule="0 4 * * 1").items() if key != "sender"}
+    return parse_event("schedule", payload, settings=SETTINGS, delivery="9")
+
+
 def forge_for(event: Event, *, policy: str = "", comments: Sequence[Comment] = ()) -> FakeForge:
     """The forge as it was when the event happened: its subject and its comment are there, unchanged."""
     forge = FakeForge(branches={"main": MAIN})
