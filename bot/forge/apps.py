@@ -121,7 +121,7 @@ class Installation:
             return refused(error)
         if isinstance(error, NotFound):
             return not_installed(self._name)
-        if self._number is None or error.code not in ("forbidden", "rejected"):
+        if self._number is None or error.code not in ("forbidden", "rejected", "suspended"):
             return error
         data = self._app.get(f"/app/installations/{self._number}")
         return shaped(lambda found: _reason(found, self._name, permissions), data) or not_installed(self._name)
@@ -151,11 +151,11 @@ class InstallationTokens:
         with self._lock:
             if self._alive and self._alive[-1].value != refused:
                 return True
-            self._alive = [each for each in self._alive if each.value != refused]
             now = self._clock()
             if self._closed or now - self._renewed < FRESH:
                 return False
             self._renewed = now
+            self._alive = [each for each in self._alive if each.value != refused]
             self._replace()
             return True
 
