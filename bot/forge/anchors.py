@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 from unidiff import PatchSet, UnidiffParseError
 
@@ -27,7 +28,7 @@ def anchors(diff: str) -> Mapping[str, Hunks]:
     """Path in the head -> its hunks. Files without any are left out: deleted, binary, only renamed, unreadable."""
     found: dict[str, Hunks] = {}
     starts = [each.start() for each in _FILE.finditer(diff)]
-    for start, end in zip(starts, [*starts[1:], len(diff)], strict=True):
+    for start, end in pairwise([*starts, len(diff)]):
         for path, hunks in _file(diff[start:end]):
             found[path] = found.get(path, ()) + hunks
     return found
