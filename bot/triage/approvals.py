@@ -103,9 +103,10 @@ def _command(phrase: str, sha: str, words: list[str]) -> str:
 
 def _waiting_note(case: Case, subject: Subject, sha: str, name: str) -> Note:
     body = (
-        f"### ✋ `{name}` waits for approval\n\n"
+        # Words that stay true once somebody has approved: nobody edits this comment then.
+        f"### ✋ `{name}` starts only with approval\n\n"
         "This pull request comes from a fork, so nothing starts by itself. Somebody with write access looks at the "
-        f"changes and then comments:\n\n{_command(case.settings.phrase, sha, [])}\n\n"
-        "<sub>Nothing was run. The approval holds for this commit only.</sub>"
+        f"changes up to `{sha[:12]}` and then comments:\n\n{_command(case.settings.phrase, sha, [])}\n\n"
+        "<sub>The approval holds for this commit only. The task gets no network, no secret and no right to write.</sub>"
     )
     return Note(key="approval", number=subject.number, marker=marker("approval", str(subject.number)), body=body)
