@@ -75,7 +75,7 @@ def dispatched(sender: str = "writer", **inputs: Any) -> Event:
     return parse_event("workflow_dispatch", envelope(sender, inputs=inputs), settings=SETTINGS, delivery="42")
 
 
-def workflow_run(**more: Any) -> Event:
+def workflow_run(sender: str = "stranger", **more: Any) -> Event:
     run = {
         "id": 5,
         "name": "CI",
@@ -85,7 +85,7 @@ def workflow_run(**more: Any) -> Event:
         "head_repository": {"full_name": "stranger/repo"},
         **more,
     }
-    return parse_event("workflow_run", envelope("stranger", action="completed", workflow_run=run), settings=SETTINGS)
+    return parse_event("workflow_run", envelope(sender, action="completed", workflow_run=run), settings=SETTINGS)
 
 
 def at_home(**more: Any) -> Event:
