@@ -22,6 +22,7 @@ from bot.types.decision import Go
 from bot.types.run import Run
 from tests.github_server.history import contains
 from tests.github_server.ledger import LEVELS, Thing
+from tests.github_server.records import Repo
 from tests.github_server.server import GitHubServer
 from tests.github_server.trees import files_of, read_commit
 from tests.tripwire import SERVERS, Tripwire
@@ -74,6 +75,14 @@ class Evidence:
     """Whether the comment could still be written at the end."""
     strangers: Sequence[bytes] = ()
     """What arrived at hosts that are not the API."""
+    lost: frozenset[str] = frozenset()
+    """Tokens that could not be given back in an earlier try: they end within the hour."""
+
+    @property
+    def repo(self) -> Repo:
+        """The repository, under whatever name it has by now."""
+        world, name = self.server.world, self.allowed.repo.lower()
+        return world.repos.get(name) or world.moved[name]
 
 
 def check_all(found: Evidence) -> None:
@@ -144,7 +153,10 @@ def no_secret_left(found: Evidence) -> None:
     """U1: no secret, in any encoding, in any byte that left."""
     everywhere = [*sent_bytes(found), *kept_bytes(found)]
     everywhere += [(f"another host: {data[:80]!r}", data) for data in found.strangers]
+    whole = b"\n\n".join(data for _, data in everywhere)
     for secret in found.secrets:
+        if secret_in(whole, secret) is None:
+            continue
         for where, data in everywhere:
             form = secret_in(data, secret)
             assert form is None, f"U1: {secret[:12]}... stands in {where} ({form})"
@@ -174,7 +186,7 @@ def breach(found: Evidence, thing: Thing, before: Any, after: Any, ours: set[Thi
     allowed = found.allowed
     if thing.kind == "token":
         return None  # U9 looks at those
-    if thing.repo != allowed.repo.lower():
+    if thing.repo not in (allowed.repo.lower(), found.repo.full_name.lower()):  # it may be renamed meanwhile
         return f"another repository: {thing}"
     if thing.kind == "ref":
         return ref_breach(found, thing, before, after, ours)
@@ -192,7 +204,7 @@ def breach(found: Evidence, thing: Thing, before: Any, after: Any, ours: set[Thi
 
 def ref_breach(found: Evidence, thing: Thing, before: Any, after: Any, ours: set[Thing]) -> str | None:
     """A branch of ours may be made; the one branch that may be forwarded moves to a descendant."""
-    allowed, git = found.allowed, found.server.repo(found.allowed.repo).git
+    allowed, git = found.allowed, found.repo.git
     if before is None:
         return None if thing.name.startswith(allowed.prefix) else f"{thing.name} created"
     forward = after is not None and contains(git, after, before)
@@ -251,7 +263,7 @@ def marks_of(found: Evidence) -> list[Mark]:
     """What our comments say to machines."""
     bodies = [
         comment.body
-        for issue in found.server.repo(found.allowed.repo).issues.values()
+        for issue in found.repo.issues.values()
         for comment in issue.comments
         if comment.user.login.endswith("[bot]")
     ]
@@ -271,7 +283,7 @@ def status_is_true(found: Evidence) -> None:
         return
     for mark in marks_of(found):
         assert (mark.status, mark.conclusion) == ("completed", run.conclusion), f"U7: the comment says {mark}"
-    for check in found.server.repo(found.allowed.repo).check_runs[-1:]:
+    for check in found.repo.check_runs[-1:]:
         assert check.fields["status"] == "completed", f"U7: a check run is {check.fields['status']}"
 
 
@@ -296,6 +308,7 @@ def within_caps(found: Evidence) -> None:
 def tokens_kept(found: Evidence) -> None:
     """U9: this repository only, no permission that is not needed, nothing sent elsewhere, revoked at the end."""
     name = found.allowed.repo.lower()
+    lost = found.lost | set(lost_tokens(found.server))
     for data in found.strangers:
         assert b"authorization" not in data.lower(), "U9: a token was sent to another host"
     for token in found.server.world.tokens.values():
@@ -306,10 +319,21 @@ def tokens_kept(found: Evidence) -> None:
             most = found.allowed.permissions.get(permission, "read" if permission == "metadata" else "none")
             assert permission not in NEVER or level == "none", f"U9: a token has {permission}: {level}"
             assert LEVELS.index(level) <= LEVELS.index(most), f"U9: a token has {permission}: {level}"
-        assert token.revoked, f"U9: a token was not revoked: {token.permissions}"
+        assert token.revoked or not found.reachable or token.value in lost, (
+            f"U9: a token was not revoked: {token.permissions}"
+        )
     for write in found.server.ledger:
         minted = any(thing.kind == "token" for thing in write.changes)
         assert write.who.phase == "write" or minted or not write.changes, f"U9: {write.path} as {write.who.phase}"
+
+
+def lost_tokens(server: GitHubServer) -> Iterator[str]:
+    """Those that nobody can give back: their making was not answered, or GitHub refused them or their return."""
+    for write in server.ledger:
+        yield from (thing.name for thing in write.changes if write.fault)
+    for request in server.requests:
+        if request.fault == "expired" or (request.fault and request.path == "/installation/token"):
+            yield request.headers.get("authorization", "").partition(" ")[2]
 
 
 # --- U10 --------------------------------------------------------------------------------------------------------

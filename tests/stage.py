@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
 
 from bot.agent.runtimes.builtin import BuiltinRuntime
 from bot.deps import Deps
+from bot.forge.credentials import open_credentials
 from bot.forge.events import parse_event
 from bot.forge.forge import open_forge
 from bot.pipeline import handle
-from bot.redaction import secrets_of
+from bot.redaction import Secrets, secrets_of
 from bot.settings import Settings
 from bot.store.folder import FolderStore
 from bot.telemetry.display import plain_observer, watched_by
@@ -31,6 +35,7 @@ from bot.types.run import Run
 from bot.types.task import RunSpec
 from tests.github_server.door import Listener
 from tests.github_server.exchange import Answer, Request
+from tests.github_server.records import Issue
 from tests.github_server.server import GitHubServer
 from tests.github_server.trees import files_of
 from tests.github_server.webhooks import issue_comment_created, issues_labeled
@@ -53,26 +58,23 @@ tasks:
     labels: [fixed]
 """
 FILES = {".github/bot.yml": POLICY, "table.txt": "old\n", "other.txt": "one\n"}
+GRANTED = {"metadata": "read", **dict.fromkeys(("contents", "issues", "pull_requests", "checks"), "write")}
+"""The most that a token of an App may hold in these stories."""
 PRICE = 0.01
 """US dollars of each call of the model."""
 
 
-class FakeTime:
-    """A clock that is moved by sleeping, at once."""
+class Naps:
+    """Sleeping that takes no time: the server's clock and JWTs stay on ours."""
 
     def __init__(self) -> None:
-        self.naps: list[float] = []
+        self.taken: list[float] = []
         self._lock = threading.Lock()
 
     def sleep(self, seconds: float) -> None:
         """Keep it and go on."""
         with self._lock:
-            self.naps.append(seconds)
-
-    def __call__(self) -> float:
-        """Seconds since 1970."""
-        with self._lock:
-            return time.time() + sum(self.naps)
+            self.taken.append(seconds)
 
 
 class Trap:
@@ -114,56 +116,66 @@ class Stage:
     allowed: Allowed
     trap: Trap
     script: Sequence[Line] = tuple(FIX)
-    clock: FakeTime = field(default_factory=FakeTime)
+    naps: Naps = field(default_factory=Naps)
     log: io.StringIO = field(default_factory=io.StringIO)
-    seconds: float = 0.0
+    app_key: str = ""
+    """The App's private key, where an App acts; else the job's token does."""
+    lost: set[str] = field(default_factory=set)
+    """Tokens that a try could not give back, because GitHub did not answer any more."""
     working: Callable[[], None] = lambda: None
     """Called while the sandbox works: what people do meanwhile."""
 
     @property
     def settings(self) -> Settings:
         """The operator's."""
+        signs = {"app_id": "77", "app_key": SecretStr(self.app_key)} if self.app_key else {"token": SecretStr(TOKEN)}
         return Settings(
-            token=SecretStr(TOKEN),
+            **signs,
             api_url=self.server.url,
             server_url=self.server.html_url,
             model_key=SecretStr(MODEL_KEY),
             state=self.folder / "state",
         )
 
+    @property
+    def subject(self) -> Issue:
+        """What the run was started on."""
+        return self.server.repo(NAME).issues[self.allowed.number]
+
     def play(self, attempt: int = 1) -> Evidence:
         """One try by a new process: new adapters, the same disk. Returns the evidence."""
-        started, naps = time.monotonic(), len(self.clock.naps)
+        started, naps = time.monotonic(), len(self.naps.taken)
         with tripwire(self.folder, Path(self.server.scratch.name)) as wire:
             run = self._handle(self.event.changed(attempt=attempt))
-        waited = time.monotonic() - started + sum(self.clock.naps[naps:])
-        secrets = tuple({TOKEN, MODEL_KEY, HOST_SECRET, *self.server.world.tokens})
+        waited = time.monotonic() - started + sum(self.naps.taken[naps:])
+        secrets = tuple({MODEL_KEY, HOST_SECRET, *self.server.world.tokens, *self.app_key.splitlines()[9:10]})
         return Evidence(
             self.server, self.allowed, self.folder / "state", run, self.log.getvalue(), secrets, waited, wire,
-            strangers=tuple(self.trap.heard),
+            strangers=tuple(self.trap.heard), lost=frozenset(self.lost),
         )  # fmt: skip
 
     def _handle(self, event: Event) -> Run:
         settings = self.settings
-        secrets = secrets_of(ENVIRON, settings)
-        reader, writer = open_forge(settings, NAME, sleep=self.clock.sleep, clock=self.clock)
+        secrets = Secrets(secrets_of(ENVIRON, settings))
+        lent = open_credentials(settings, ENVIRON, NAME, hide=secrets.add, sleep=self.naps.sleep)
+        reader, writer = open_forge(settings, NAME, credentials=lent, sleep=self.naps.sleep)
         llm = ScriptedLLM(self.script, price=PRICE)
-        return handle(
-            event,
-            Deps(
-                settings=settings,
-                reader=reader,
-                writer=writer,
-                store=FolderStore(settings.state),
-                sandboxes=FakeProvider(self.folder / "boxes", self._make),
-                runtime=lambda spec: BuiltinRuntime(llm),
-                model=lambda name: llm,
-                checkouts=StoredCheckouts(self.server),
-                watch=watched_by(plain_observer(self.log, clock=lambda: datetime.now(UTC)), secrets=secrets),
-                cancelled=lambda: False,
-                secrets=secrets,
-            ),
+        deps = Deps(
+            settings=settings,
+            reader=reader,
+            writer=writer,
+            store=FolderStore(settings.state),
+            sandboxes=FakeProvider(self.folder / "boxes", self._make),
+            runtime=lambda spec: BuiltinRuntime(llm),
+            model=lambda name: llm,
+            checkouts=StoredCheckouts(self.server),
+            watch=watched_by(plain_observer(self.log, clock=lambda: datetime.now(UTC)), secrets=secrets),
+            cancelled=lambda: False,
+            secrets=secrets,
+            give_back=lent.close,
         )
+        with closing(deps):
+            return handle(event, deps)
 
     def _make(self, request: Any, workspace: Path) -> Any:
         self.working()
@@ -176,6 +188,8 @@ class Stage:
     def judge(self, found: Evidence, *, reachable: bool = True) -> Run:
         """Hold the evidence against every oracle that needs no comparison."""
         found.reachable = reachable
+        if not reachable:
+            self.lost.update(self.server.world.tokens)
         check_all(found)
         assert self.server.violations == []
         assert self.server.unknown == []
@@ -205,6 +219,25 @@ def command_on_pull(server: GitHubServer, folder: Path, trap: Trap) -> Stage:
     payload = issue_comment_created(server, NAME, comment.id)
     allowed = Allowed(NAME, pull.number, branch="feature", labels=frozenset({"fixed"}))
     return Stage(server, folder, event_of("issue_comment", payload), allowed, trap)
+
+
+def app_on_pull(server: GitHubServer, folder: Path, trap: Trap) -> Stage:
+    """The same, answered by a GitHub App that may do more than one run needs."""
+    stage = command_on_pull(server, folder, trap)
+    private, public = app_keys()
+    server.add_app(77, "sandpiper", [NAME, "octo/other"], {**GRANTED, "actions": "write", "workflows": "write"}, public)
+    del server.world.tokens[TOKEN]
+    return replace(stage, app_key=private, allowed=replace(stage.allowed, permissions=GRANTED))
+
+
+@functools.cache
+def app_keys() -> tuple[str, str]:
+    """A private key and its public one in PEM."""
+    key = rsa.generate_private_key(65537, 2048)
+    kind, plain = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    private = key.private_bytes(serialization.Encoding.PEM, kind, plain)
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return private.decode(), public.decode()
 
 
 def seed(server: GitHubServer) -> Any:

@@ -19,9 +19,9 @@ import pytest
 
 from tests.github_server.exchange import Request
 from tests.github_server.faults import Fault, Kind
-from tests.stage import Stage, Tell, command_on_pull, labelled_issue, staged
+from tests.stage import Stage, Tell, app_on_pull, labelled_issue, staged
 
-STORIES: dict[str, Tell] = {"issue": labelled_issue, "pull": command_on_pull}
+STORIES: dict[str, Tell] = {"issue": labelled_issue, "app": app_on_pull}
 SAMPLE = 4
 """Calls of a story that meet one kind of fault, where not all do."""
 

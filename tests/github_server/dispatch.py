@@ -16,6 +16,7 @@ from . import (
     routes_git,
     routes_graphql,
     routes_issues,
+    routes_manifest,
     routes_pulls,
     routes_reactions,
     routes_repo,
@@ -69,6 +70,7 @@ def literal_first(route: Route) -> tuple[int, list[bool]]:
 MODULES = (
     routes_app,
     routes_issues,
+    routes_manifest,
     routes_reactions,
     routes_pulls,
     routes_git,
@@ -137,6 +139,21 @@ def repo_of(world: World, request: Request, params: dict[str, str]) -> Repo:
     return world.repos[name]
 
 
+def present(world: World, request: Request, params: dict[str, str], repo: Repo) -> None:
+    """Raise where the issue went elsewhere or was deleted, and for writes into an archive."""
+    number = params.get("issue_number") or params.get("pull_number") or ""
+    if number.isdecimal() and int(number) in repo.gone:
+        home = repo.gone[int(number)]
+        if home is None:
+            raise ApiError(410, "This issue was deleted")
+        rest = request.path.split(f"/{number}", 1)[1]
+        raise ApiError(
+            301, "Moved Permanently", None, Location=f"{world.api}/repositories/{home[0].id}/issues/{home[1]}{rest}"
+        )
+    if repo.archived and request.is_write:
+        raise ApiError(403, "Repository was archived so is read-only.")
+
+
 def answer(world: World, journal: Journal, request: Request) -> Answer:
     """Carry one request out."""
     if not request.headers.get("user-agent"):
@@ -161,6 +178,7 @@ def answer(world: World, journal: Journal, request: Request) -> Answer:
     call = Call(world, request, caller, params, repo)
     if repo is not None and caller.app is None:
         see(caller, repo)
+        present(world, request, params, repo)
     parse(request)
     # The description is of REST; a document of GraphQL is checked against its own schema.
     wrong = [] if route.template == routes_graphql.PATH else check(journal, request, route, params)

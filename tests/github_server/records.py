@@ -294,6 +294,8 @@ class World:
     """Old lower-case full names of repositories that were renamed."""
     tokens: dict[str, Token] = field(default_factory=dict)
     apps: dict[int, App] = field(default_factory=dict)
+    manifests: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Code -> what a person confirmed on GitHub's page, until it is converted into an App."""
     ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(10_000_001))
     lock: threading.RLock = field(default_factory=threading.RLock)
 

@@ -85,6 +85,29 @@ class GitHubServer(Seeds, Traffic):
         found.runs[run.id] = run
         return run
 
+    def archive(self, repo: str) -> None:
+        """Make a repository read-only for everybody."""
+        self.world.repo(repo).archived = True
+
+    def delete_issue(self, repo: str, number: int) -> None:
+        """What an administrator may do; the API then says that it is gone."""
+        with self.world.lock:
+            found = self.world.repo(repo)
+            del found.issues[number]
+            found.gone[number] = None
+
+    def transfer(self, repo: str, number: int, target: str) -> int:
+        """Move an issue with its comments into another repository; the old address leads there."""
+        with self.world.lock:
+            source, home = self.world.repo(repo), self.world.repo(target)
+            issue = source.issues.pop(number)
+            issue.number = max(home.issues, default=0) + 1
+            for comment in issue.comments:
+                comment.number = issue.number
+            home.issues[issue.number] = issue
+            source.gone[number] = (home, issue.number)
+            return issue.number
+
     def rename(self, repo: str, name: str) -> None:
         """Give a repository another name; the old one redirects."""
         with self.world.lock:
