@@ -179,6 +179,10 @@ def test_every_refusal_has_a_code_and_a_way_out(status: int, code: str) -> None:
         ("Unable to create comment because issue is locked.", "locked"),
         ("Repository was archived so is read-only.", "archived"),
         ("Resource not accessible by integration", "forbidden"),
+        ("This installation has been suspended", "suspended"),
+        ("Sorry. Your account was suspended.", "suspended"),
+        ("The `octo` organization has an IP allow list enabled, and your IP address is not permitted.", "ip_denied"),
+        ("Repository access blocked", "unavailable"),
     ],
 )
 def test_reasons_that_people_can_mend_have_codes_of_their_own(said: str, code: str) -> None:
@@ -187,6 +191,21 @@ def test_reasons_that_people_can_mend_have_codes_of_their_own(said: str, code: s
         with pytest.raises(ForgeError) as caught:
             client_for([]).write("POST", "/x", {})
     assert caught.value.code == code
+
+
+def test_single_sign_on_and_a_takedown_have_codes_of_their_own() -> None:
+    with responses.RequestsMock() as mock:
+        sso = {"X-GitHub-SSO": "required; url=https://github.example.test/orgs/octo/sso?authorization_request=x"}
+        mock.get(f"{API}/sso", status=403, json={"message": "Resource protected by organization SAML"}, headers=sso)
+        mock.get(f"{API}/dmca", status=451, json={"message": "no"})
+        partial = {"X-GitHub-SSO": "partial-results; organizations=1,2"}
+        mock.get(f"{API}/partly", json=[], headers=partial)
+        for path, code in (("/sso", "sso_required"), ("/dmca", "unavailable")):
+            with pytest.raises(ForgeError) as caught:
+                client_for([]).get(path)
+            assert caught.value.code == code
+            assert caught.value.hint
+        assert client_for([]).get("/partly") == []
 
 
 def test_a_token_of_one_letter_does_not_spoil_answers() -> None:

@@ -114,7 +114,7 @@ def failure_of(answer: Answer, method: str, path: str) -> ForgeError:
         case 409 | 422:
             hint = "the object is not in the state that the request expects"
             return Conflict("rejected", f"GitHub rejects {what}", hint=hint)
-        case status if 300 <= status < 400:
+        case status if 300 <= status < 400 and status != 304:
             return moved(method, path)
         case status:
             return ForgeError(f"http_{status}", f"unexpected answer to {what}", hint="see GitHub's REST documentation")
