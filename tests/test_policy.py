@@ -9,10 +9,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from pathspec import GitIgnoreSpec
 
 from bot.errors import Mistake, PolicyError
 from bot.triage.globs import any_matches, found_in, matches
 from bot.triage.policy import Policy, parse_policy, policy_schema
+from bot.triage.policy_shape import RESERVED
 from bot.triage.tasks import builtin_tasks, tasks_of
 
 SCHEMA = Draft202012Validator(policy_schema())
@@ -41,6 +43,9 @@ GOOD = [
     "triage: {labels: {bug: it is broken, 'area: ui': ''}}",
     "triage: {rules: [{when: {title: crash}, then: {labels: [bug]}}]}",
     "triage: {rules: [{when: {body: ['*x*', y], author: 'a?', subject: issue}, then: {task: fix, comment: Hi}}]}",
+    "on: {assigned: fix, review_requested: [review], ci_failed: fix-ci, schedule: run}",
+    "tasks: {fix: {symlinks: true, reports: ['**/junit.xml'], outputs: [comment, review]}}",
+    "protected: ['/deploy/**', '*.lock']",
     "conventions: docs/agents.md",
     "conventions: [A.md, B.md]",
     "limits: {minutes: 5, memory_mb: 512}",
@@ -52,6 +57,11 @@ BAD = [
     "- version",
     "tasks: []",
     "tasks: {Fix: {}}",
+    "protected: '*.lock'",
+    "protected: ['']",
+    "on: {scheduled: fix}",
+    "tasks: {fix: {symlinks: 'yes'}}",
+    "tasks: {fix: {reports: junit.xml}}",
     "tasks: {fix: [a]}",
     "tasks: {fix: {permission: writer}}",
     "tasks: {fix: {verify: make test}}",
@@ -204,7 +214,7 @@ def test_hostile_and_broken_yaml(data: bytes, line: int, part: str) -> None:
 @pytest.mark.parametrize("data", [None, b"", b"# nothing\n", b"\xef\xbb\xbfversion: 1", b"---\n"])
 def test_nothing_means_the_built_in_tasks(data: bytes | None) -> None:
     assert tasks_of(parse_policy(data)) == builtin_tasks()
-    assert set(builtin_tasks()) == {"fix", "test", "lint", "explain", "review", "triage", "run"}
+    assert set(builtin_tasks()) == {"fix", "fix-ci", "test", "lint", "explain", "review", "triage", "run"}
 
 
 def test_an_entry_changes_only_the_fields_it_gives() -> None:
@@ -226,6 +236,24 @@ tasks:
     assert tasks["regen"].limits.minutes == 9
     assert tasks["regen"].permission == "write"
     assert tasks["lint"].limits.minutes == 9
+
+
+def test_what_the_repository_protects_no_task_opens() -> None:
+    text = """
+protected: [/deploy/**, secret.txt]
+tasks: {fix: {protected: ['docs/**', '!/deploy/**']}, own: {extends: fix}}
+"""
+    tasks = tasks_of(parse_policy(text.encode()))
+    assert {task.protected[-2:] for task in tasks.values()} == {("/deploy/**", "secret.txt")}
+    assert tasks["own"].protected == tasks["fix"].protected == ("docs/**", "!/deploy/**", "/deploy/**", "secret.txt")
+    assert GitIgnoreSpec.from_lines(tasks["fix"].protected).match_file("deploy/key")
+
+
+def test_the_undocumented_is_not_there() -> None:
+    """Built-in tasks say what they do, and names of moments are no names of tasks."""
+    assert all(task.description for task in builtin_tasks().values())
+    for word in RESERVED:
+        assert "another name" in mistakes(f"tasks: {{{word}: {{}}}}")[0].message
 
 
 yaml_values = st.recursive(
