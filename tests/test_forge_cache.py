@@ -85,6 +85,13 @@ def test_a_text_that_was_cut_is_not_kept(desk: Desk) -> None:
     assert client.text(path, "application/vnd.github.raw+json", 30) == "# Sample\n"
 
 
+def test_half_a_document_is_asked_for_anew_and_not_confirmed(desk: Desk) -> None:
+    desk.server.faults.add("GET", "/issues/1", "mangle_after")
+    transport = Transport(settings_for(desk.server), FixedToken(SecretStr(TOKEN)))
+    assert Client(transport, sleep=lambda seconds: None).get(ISSUE)["number"] == 1
+    assert statuses(desk, "/issues/1") == [200, 200]
+
+
 def test_a_write_is_never_sent_under_a_condition(desk: Desk) -> None:
     client = client_for(desk, TOKEN, Cache())
     client.get(ISSUE)

@@ -21,8 +21,8 @@ from urllib3.exceptions import HTTPError
 
 from bot.errors import ConfigurationError, ForgeError
 from bot.forge.addresses import api_base
-from bot.forge.cache import Cache
-from bot.forge.failures import Answer, in_doubt, moved
+from bot.forge.cache import LARGEST, Cache
+from bot.forge.failures import Answer, in_doubt, moved, parse
 from bot.forge.tokens import Tokens
 from bot.settings import Settings
 
@@ -209,7 +209,7 @@ class Transport:
             return known.confirmed(answer.headers)
         if answer.status >= 500:
             raise in_doubt(request.method, request.path, f"HTTP {answer.status}")
-        if request.method == "GET" and answer.status == 200 and not answer.cut:
+        if request.method == "GET" and answer.status == 200 and not answer.cut and _is_whole(request, answer):
             self._cache.keep(token, request.path, request.query, request.media, answer)
         # A server that echoes the token must not bring it into an error message.
         echo = token and (answer.status >= 400 or request.path == GRAPHQL)
@@ -254,6 +254,11 @@ def _requester(base: str) -> Any:
     options: dict[str, Any] = {"seconds_between_requests": 0, "seconds_between_writes": 0, "retry": None}
     options["api_version"] = API_VERSION_2022_11_28
     return Github(base_url=base, user_agent=USER_AGENT, per_page=100, lazy=True, **options).requester
+
+
+def _is_whole(request: Request, answer: Answer) -> bool:
+    """Whether it may be asked for again under a condition: half a document would be confirmed for ever."""
+    return len(answer.text) <= LARGEST and (request.media != JSON or parse(answer.text) is not None)
 
 
 def _checked(token: str) -> str:
