@@ -34,6 +34,22 @@ def test_lists_are_words() -> None:
     assert (settings.models, settings.trusted_bots) == (("a/b", "c/d"), (1, 2))
 
 
+def test_organisations_have_variables() -> None:
+    settings = load_settings({"SANDPIPER_TOKENS": "acme=ACME_TOKEN, Other=OTHER_TOKEN"})
+    assert settings.tokens == {"acme": "ACME_TOKEN", "Other": "OTHER_TOKEN"}
+
+
+def test_a_key_in_one_line_has_its_lines_again() -> None:
+    key = load_settings({"SANDPIPER_APP_KEY": "-----BEGIN\\nbody\\n-----END"}).app_key
+    assert key is not None
+    assert key.get_secret_value() == "-----BEGIN\nbody\n-----END"
+
+
+@pytest.mark.parametrize("name", ["sandpiper", "@sandpiper", "sandpiper[bot]"])
+def test_the_bots_name_is_the_same_however_it_is_written(name: str) -> None:
+    assert load_settings({"SANDPIPER_MENTION": name}).mention == "sandpiper"
+
+
 @pytest.mark.parametrize(
     ("environ", "state"),
     [
@@ -54,6 +70,12 @@ def test_where_runs_are_kept(environ: dict[str, str], state: str) -> None:
         {"SANDPIPER_PHRASE": "no slash"},
         {"SANDPIPER_TRUSTED_BOTS": "dependabot"},
         {"SANDPIPER_MAX_STEPS": "0"},
+        {"SANDPIPER_TOKENS": "t0ken-in-its-place"},
+        {"SANDPIPER_TOKENS": "acme=t0ken-in-its-place"},
+        {"SANDPIPER_TOKENS": "acme=A acme=B"},
+        {"SANDPIPER_APP_ID": "-----BEGIN t0ken-in-its-place"},
+        {"SANDPIPER_MENTION": "two words"},
+        {"SANDPIPER_INSTALLATION": "0"},
     ],
 )
 def test_a_wrong_value_is_named_and_not_echoed(environ: dict[str, str]) -> None:
@@ -62,8 +84,10 @@ def test_a_wrong_value_is_named_and_not_echoed(environ: dict[str, str]) -> None:
     assert caught.value.code == "invalid_setting"
     assert next(iter(environ)) in caught.value.message
     assert caught.value.exit_code == 2
+    assert "t0ken" not in str(caught.value)
 
 
 def test_a_token_is_never_printed() -> None:
-    settings = load_settings({"SANDPIPER_TOKEN": "ghs_secret", "SANDPIPER_MODEL_KEY": "sk-secret"})
-    assert "secret" not in repr(settings) + str(settings) + settings.model_dump_json()
+    named = ("TOKEN", "MODEL_KEY", "APP_KEY", "WEBHOOK_SECRET")
+    settings = load_settings({f"SANDPIPER_{name}": "hush-hush" for name in named})
+    assert "hush" not in repr(settings) + str(settings) + settings.model_dump_json()
