@@ -61,6 +61,7 @@ class Serving:
         assert self.lines, "it ended without a word"
         assert '"listening"' in self.lines[-1], "".join(self.lines)
         self.address = str(json.loads(self.lines[-1])["address"])
+        self._client = httpx.Client(verify=False, timeout=30)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -81,11 +82,11 @@ class Serving:
             **{name.replace("_", "-"): value for name, value in headers.items()},
         }
         kept = {name: value for name, value in sent.items() if value}
-        return httpx.post(self.address, content=body, headers=kept, timeout=30)
+        return self._client.post(self.address, content=body, headers=kept)
 
     def health(self) -> httpx.Response:
         """What /healthz says."""
-        return httpx.get(f"http://{urlsplit(self.address).netloc}/healthz", timeout=30)
+        return self._client.get(f"http://{urlsplit(self.address).netloc}/healthz")
 
     def idle(self, seconds: float = 60) -> None:
         """Wait until there is nothing to do."""
@@ -99,6 +100,7 @@ class Serving:
             self.process.terminate()
         code = self.process.wait(60)
         self._reader.join(10)
+        self._client.close()
         if self.process.stderr is not None:
             self.process.stderr.close()
         return code

@@ -22,6 +22,8 @@ HELD_BYTES = 8 * MAX_BYTES
 READ_SECONDS = 30.0
 """GitHub waits ten seconds for the whole answer."""
 RETRY_AFTER = 60
+NEVER_SENT = frozenset({"schedule", "pull_request_target"})
+"""Events that only GitHub's own runner knows: what starts a task without asking who asks."""
 SIGNATURE, EVENT, DELIVERY, TYPE = b"x-hub-signature-256", b"x-github-event", b"x-github-delivery", b"content-type"
 _SIGNED = re.compile(rb"sha256=[0-9a-f]{64}")
 _EVENT = re.compile(r"[a-z0-9_]{1,100}")
@@ -87,6 +89,8 @@ class Door:
         if not is_signed(body, signature, self.secrets):
             raise Refused(401, "the signature is wrong")
         event, name = _word(headers, EVENT, _EVENT), _word(headers, DELIVERY, _DELIVERY)
+        if event in NEVER_SENT:
+            raise Refused(400, f"GitHub sends no {event} to webhooks")
         if event == "ping":
             return JSONResponse({"status": "pong"})
         form = any(key == TYPE and value.startswith(b"application/x-www-form-urlencoded") for key, value in headers)

@@ -15,6 +15,8 @@ COMMANDS = {
     "handle": Entry("bot.cli.handle", "Put a webhook's payload through the door."),
     "init": Entry("bot.cli.init", "Install a workflow into a repository."),
     "config": Entry("bot.cli.config", "Check, show and describe a repository's policy."),
+    "app": Entry("bot.cli.app", "Create the GitHub App that the bot acts as."),
+    "serve": Entry("bot.cli.serve", "Receive an App's webhooks, and do what they ask for."),
     "doctor": Entry("bot.cli.doctor", "Say what is missing on this machine, and how to mend it."),
     "sandbox": Entry("bot.cli.sandbox", "Run commands in sandboxes of this machine, and look after them."),
     "runs": Entry("bot.cli.runs", "List and show runs of this machine."),
