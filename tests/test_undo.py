@@ -6,9 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
-from bot.marks import read_mark, state_line
-from bot.types.event import Event
+from bot.forge.render_undo import undone
+from bot.marks import Made, Mark, read_mark, state_line
+from bot.types.decision import Undoing
+from bot.types.event import Actor, Event, Other, Repository
+from bot.types.output import Receipt
 from tests.github_server.faults import Kind
 from tests.verb_fixtures import FILES, NAME, Killed, Story, on_a_pull, on_an_issue
 
@@ -206,3 +210,33 @@ def test_the_same_delivery_on_another_machine_says_nothing_new(tmp_path: Path) -
             story.machine = "two"
             story.serve(event)
             assert story.seen() == wanted
+
+
+def test_the_last_words_are_safe_and_leave_out_what_is_no_step() -> None:
+    made = Made(branch="bot/`x`-01234567", sha="a" * 40, pull=3, labels=("@team", "<b>"))
+    mark = Mark(run="0123456789abcdef", task="fix", status="completed", conclusion="success", requester=1, made=made)
+    actor = Actor(login="x](http://evil)", id=1)
+    event = Event(id="1", name="x", repository=Repository(full_name="o/n", default_branch="main"), actor=actor,
+                  trigger=Other(reason="x"))  # fmt: skip
+    receipts = (
+        Receipt(key="reaction", kind="reaction", done=False, remark="not there"),
+        Receipt(key="undo-pull", kind="close_pull"),
+        Receipt(key="undo-commit", kind="revert", done=False, remark="changed again: @team/<img src=x>\n# x Fixes #1"),
+        Receipt(key="undo-labels", kind="labels"),
+    )
+    undoing = Undoing(number=7, state=state_line(mark), kept=("the review stays",))
+    for note in undone(event, undoing, receipts):
+        assert "not there" not in note.body
+        assert "the review stays" in note.body
+        html = MarkdownIt("commonmark").render("\n".join(note.body.split("\n")[1:]))
+        plain = re.sub("<code>.*?</code>", "", html)
+        assert "@team" not in plain
+        assert "<img" not in plain
+        assert "evil" not in plain
+        assert "Fixes #1" not in plain
+    status, _ = undone(event, undoing, receipts[1:2])
+    state = read_mark(f"{status.marker}\n{status.body}")
+    assert state is not None
+    assert not state.made.undone, "the review stayed"
+    alone, _ = undone(event, undoing.changed(kept=()), ())
+    assert "nothing but its comment" in alone.body

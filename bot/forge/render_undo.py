@@ -14,6 +14,8 @@ from bot.types.event import Event
 from bot.types.output import Note, Receipt
 
 SHOWN_REMARK = 400
+STEPS = frozenset({"close_pull", "delete_branch", "revert", "labels"})
+"""Kinds of outputs that take something back; a reaction that failed is nothing that was left."""
 
 
 def undone(event: Event, undoing: Undoing, receipts: Sequence[Receipt]) -> tuple[Note, Note]:
@@ -26,7 +28,7 @@ def undone(event: Event, undoing: Undoing, receipts: Sequence[Receipt]) -> tuple
         raise SandpiperError("state_lost", "the state of the run to undo can't be read", hint="ask for the undo again")
     prose = sections.Prose(repository=event.repository.full_name)
     taken = [text for receipt in receipts if receipt.done and (text := _taken(receipt, mark, prose))]
-    remarks = (*(each.remark for each in receipts if not each.done and each.remark), *undoing.kept)
+    remarks = (*(each.remark for each in receipts if each.kind in STEPS and not each.done), *undoing.kept)
     left = [prose.line(each, SHOWN_REMARK) for each in remarks]
     person, task = code_span(clean(event.actor.login)), code_span(mark.task)
     now = mark.changed(made=mark.made.changed(undone=not left))
