@@ -12,7 +12,7 @@ from bot.types.decision import Go
 from bot.types.event import Event
 from bot.types.run import Run
 from tests.github_server.server import GitHubServer
-from tests.github_server.webhooks import pull_request_opened
+from tests.github_server.webhooks import pull_request_opened, pull_request_review_comment_created
 from tests.pipeline_fixtures import POLICY
 from tests.verb_fixtures import NAME, TOKEN, Story, begin
 
@@ -110,3 +110,18 @@ def test_a_stranger_approves_nothing(tmp_path: Path) -> None:
             run = story.say(f"/bot approve {head}", user=user)
             assert (run.conclusion, run.failure and run.failure.code) == ("skipped", "permission")
             assert run.result is None
+
+
+def test_a_comment_on_the_diff_approves_the_commit_that_it_stands_on(tmp_path: Path) -> None:
+    with from_a_fork(tmp_path) as story:
+        head = story.subject.pull.head_sha if story.subject.pull else ""
+        events = []
+        for _ in range(2):
+            made = story.server.review_comment(NAME, 1, "/bot approve", "new.txt", user="maria")
+            payload = pull_request_review_comment_created(story.server, NAME, made.id)
+            events.append(parse_event("pull_request_review_comment", payload, settings=Settings()))
+        run = story.serve(events[0])
+        assert (run.conclusion, spec_sha(run)) == ("success", head)
+        push(story)
+        late = story.serve(events[1])
+        assert (late.conclusion, late.failure and late.failure.code) == ("skipped", "head_moved")
