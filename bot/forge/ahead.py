@@ -1,7 +1,7 @@
 """Questions asked one after the other -> the same questions on their way at once, while a decision is made.
 
 Only what will be asked anyway is asked ahead, in waves that each begin with a question of the gate: whoever may not
-start a run costs not one request more, and no question is asked twice.
+start a run costs not one request more (the misspelt command of one who may costs one), and no question is asked twice.
 """
 
 from __future__ import annotations
