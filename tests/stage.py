@@ -30,8 +30,8 @@ from bot.store.folder import FolderStore
 from bot.telemetry.display import plain_observer, watched_by
 from bot.testing.llm import Line, ScriptedLLM
 from bot.testing.sandbox import FakeProvider
-from bot.types.event import Event
-from bot.types.run import Run
+from bot.types.event import Event, Subject
+from bot.types.run import Progress, Run
 from bot.types.task import RunSpec
 from tests.github_server.door import Listener
 from tests.github_server.exchange import Answer, Request
@@ -106,6 +106,13 @@ class StoredCheckouts:
         return into / "files"
 
 
+@dataclass(frozen=True)
+class Listening:
+    """An Observer that hands news on."""
+
+    notify: Callable[[Progress], None]
+
+
 @dataclass
 class Stage:
     """A server on which something has just happened, and a machine on which the bot answers it."""
@@ -122,8 +129,14 @@ class Stage:
     """The App's private key, where an App acts; else the job's token does."""
     lost: set[str] = field(default_factory=set)
     """Tokens that a try could not give back, because GitHub did not answer any more."""
-    working: Callable[[], None] = lambda: None
-    """Called while the sandbox works: what people do meanwhile."""
+    working: Callable[[Path], None] = lambda workspace: None
+    """Called with the workspace at each command: what a hostile program or somebody on GitHub does meanwhile."""
+    hear: Callable[[Progress], None] = lambda news: None
+    """Called with every piece of news."""
+    models: list[ScriptedLLM] = field(default_factory=list)
+    """The model of each try."""
+    boxes: list[FakeProvider] = field(default_factory=list)
+    """The sandboxes of each try."""
 
     @property
     def settings(self) -> Settings:
@@ -141,6 +154,12 @@ class Stage:
     def subject(self) -> Issue:
         """What the run was started on."""
         return self.server.repo(NAME).issues[self.allowed.number]
+
+    @property
+    def subject_value(self) -> Subject:
+        """What the event says of it."""
+        assert self.event.subject is not None
+        return self.event.subject
 
     def play(self, attempt: int = 1) -> Evidence:
         """One try by a new process: new adapters, the same disk. Returns the evidence."""
@@ -160,16 +179,20 @@ class Stage:
         lent = open_credentials(settings, ENVIRON, NAME, hide=secrets.add, sleep=self.naps.sleep)
         reader, writer = open_forge(settings, NAME, credentials=lent, sleep=self.naps.sleep)
         llm = ScriptedLLM(self.script, price=PRICE)
+        self.models.append(llm)
+        self.boxes.append(FakeProvider(self.folder / "boxes", self._make))
         deps = Deps(
             settings=settings,
             reader=reader,
             writer=writer,
             store=FolderStore(settings.state),
-            sandboxes=FakeProvider(self.folder / "boxes", self._make),
+            sandboxes=self.boxes[-1],
             runtime=lambda spec: BuiltinRuntime(llm),
             model=lambda name: llm,
             checkouts=StoredCheckouts(self.server),
-            watch=watched_by(plain_observer(self.log, clock=lambda: datetime.now(UTC)), secrets=secrets),
+            watch=watched_by(
+                plain_observer(self.log, clock=lambda: datetime.now(UTC)), Listening(self.hear), secrets=secrets
+            ),
             cancelled=lambda: False,
             secrets=secrets,
             give_back=lent.close,
@@ -178,7 +201,7 @@ class Stage:
             return handle(event, deps)
 
     def _make(self, request: Any, workspace: Path) -> Any:
-        self.working()
+        self.working(workspace)
         return make(request, workspace)
 
     def state(self) -> dict[str, Any]:
