@@ -127,8 +127,10 @@ def second_review(bench: Bench) -> Review:
     return bench.review(2, remark("stays", 3), remark("new", 6), remark("moved", 30))
 
 
-@pytest.mark.parametrize("doubt", [False, True])
-@pytest.mark.parametrize("fault", ["drop_after", "drop_before", "status", "status_after", "secondary_limit"])
+FAULTS = ["drop_after", "drop_before", "status", "status_after", "secondary_limit"]
+
+
+@pytest.mark.parametrize(("fault", "doubt"), [*((each, False) for each in FAULTS), ("drop_after", True)])
 def test_it_is_made_exactly_once_whichever_of_its_requests_fails(tmp_path: Path, fault: Any, doubt: bool) -> None:
     with open_desk(tmp_path / "calm") as desk:
         calm = bench_on(desk)
@@ -172,9 +174,9 @@ def test_a_process_that_died_before_the_threads_were_resolved_is_made_good(bench
 
 def test_a_token_that_may_not_resolve_says_outdated_once(bench: Bench) -> None:
     rights = {"contents": "read", "pull_requests": "write", "issues": "write"}
-    bench.desk.server.add_token("job", permissions=rights)
+    bench.desk.server.add_token("t0ken-of-a-job", permissions=rights)
     output = second_review(bench)
-    bench.apply(output, token="job")
+    bench.apply(output, token="t0ken-of-a-job")
     (mended,) = [each for each in bench.pull.comments if text_of(each) == "mended"]
     assert mended.body.split("\n")[:2] == [finding_marker(remark("mended").fingerprint), OUTDATED]
     assert "*Outdated:" in mended.body
@@ -182,11 +184,11 @@ def test_a_token_that_may_not_resolve_says_outdated_once(bench: Bench) -> None:
     assert "mended!" in mended.body
     assert bench.pull.resolved == {}
     wanted = bench.state()
-    bench.apply(output, token="job")
+    bench.apply(output, token="t0ken-of-a-job")
     assert bench.state() == wanted
     writes = [each.path for each in bench.desk.server.requests if each.method == "PATCH"]
     assert len(writes) == 2, "mended and moved, each once"
-    bench.apply(bench.review(3, remark("mended", 4)), token="job")
+    bench.apply(bench.review(3, remark("mended", 4)), token="t0ken-of-a-job")
     assert [text_of(each) for each in bench.pull.comments].count("mended") == 2, "it was over, and is said again"
 
 
@@ -276,8 +278,8 @@ def test_a_fork_gets_a_review_too(tmp_path: Path) -> None:
 
 
 def test_a_token_that_may_only_read_writes_nothing(bench: Bench) -> None:
-    bench.desk.server.add_token("reads", permissions={"contents": "read", "pull_requests": "read"})
+    bench.desk.server.add_token("t0ken-that-only-looks", permissions={"contents": "read", "pull_requests": "read"})
     with pytest.raises(ForgeError) as caught:
-        bench.apply(bench.review(1, remark("bug")), token="reads")
+        bench.apply(bench.review(1, remark("bug")), token="t0ken-that-only-looks")
     assert caught.value.code == "forbidden"
     assert bench.pull.reviews == []
