@@ -129,9 +129,75 @@ def test_a_policy_at_another_place_is_protected_too(tmp_path: Path) -> None:
     assert not hold_reasons(spec(), changes, tmp_path, ())
 
 
-def test_links_and_colliding_names_are_held(tmp_path: Path) -> None:
-    assert "link" in reasons(tmp_path, change(tmp_path, "x", b"/etc/passwd", mode="120000"))[0]
+def test_colliding_names_are_held(tmp_path: Path) -> None:
     assert "same file" in reasons(tmp_path, change(tmp_path, "Readme"), change(tmp_path, "README"))[0]
+
+
+def linked(folder: Path, links: dict[str, str], *others: FileChange, allowed: bool = True) -> tuple[str, ...]:
+    """Reasons against links, beside other changes."""
+    files = [change(folder, path, target.encode(), mode="120000") for path, target in links.items()]
+    task = spec().changed(task=spec().task.changed(symlinks=allowed))
+    return reasons(folder, *files, *others, task=task)
+
+
+@pytest.mark.parametrize(
+    ("path", "target", "fault"),
+    [
+        ("x", "/etc/passwd", "absolute"),
+        ("x", "C:\\Windows", "absolute"),
+        ("x", "../x", "out of the repository"),
+        ("a/b/x", "../../../etc", "out of the repository"),
+        ("a/x", "b/../../../c", "out of the repository"),
+        ("x", ".git/config", "git's own"),
+        ("a/x", "../.GIT/hooks", "git's own"),
+        ("x", ".git./config", "git's own"),
+        ("x", "git~1/config", "git's own"),
+        ("x", "", "can't be read"),
+        ("x", "a\0b", "can't be read"),
+        ("x", "a\u202eb", "can't be read"),
+        ("x", "a" * 5000, "can't be read"),
+        ("x", "x", "circle"),
+        ("x", "gone.txt", "nowhere"),
+        ("x", "gone.txt/inside", "nowhere"),
+        ("x", "file.txt/inside", "nowhere"),
+    ],
+)
+def test_links_that_lead_where_none_may_are_held_although_links_are_allowed(
+    path: str, target: str, fault: str, tmp_path: Path
+) -> None:
+    gone = FileChange(path="gone.txt", old=blob(tmp_path, b"x"))
+    found = linked(tmp_path, {path: target}, gone, change(tmp_path, "file.txt"))
+    assert any(fault in reason for reason in found)
+
+
+@pytest.mark.parametrize(
+    "target", ["file.txt", "./file.txt", "d/../file.txt", "unchanged/file", "d", "two", "d/up/file.txt"]
+)
+def test_links_inside_the_repository_go_where_they_are_allowed(target: str, tmp_path: Path) -> None:
+    others = change(tmp_path, "file.txt"), change(tmp_path, "d/inner")
+    links = {"one": target, "two": "d/inner", "d/up": ".."}
+    assert linked(tmp_path, links, *others) == ()
+    assert len(linked(tmp_path, links, *others, allowed=False)) == 3
+
+
+def test_links_that_lead_out_by_way_of_each_other_are_held(tmp_path: Path) -> None:
+    assert linked(tmp_path, {"a/b/up": "../..", "a/out": "b/up/../x"})
+    assert linked(tmp_path, {"one": "two", "two": "three", "three": "one"})
+    assert linked(tmp_path, {"a": ".", "git": "a/a/a/.git"})
+    many = {f"l{at}": f"l{at + 1}/l{at + 1}" for at in range(60)}
+    assert any("circle" in reason for reason in linked(tmp_path, {**many, "l60": "."}))
+
+
+def test_a_link_that_was_left_out_holds_the_rest(tmp_path: Path) -> None:
+    changes = Changes(files=(change(tmp_path, "fine"),), skipped=("src/a.py: symlink", "fifo: FIFO"))
+    found = hold_reasons(spec(), changes, tmp_path, ())
+    assert found == ("src/a.py: is a symbolic link, which this task may not make",)
+
+
+def test_a_link_that_goes_away_is_an_ordinary_change(tmp_path: Path) -> None:
+    old = blob(tmp_path, b"/etc/passwd", "120000")
+    assert reasons(tmp_path, FileChange(path="x", old=old), change(tmp_path, "fine")) == ()
+    assert reasons(tmp_path, FileChange(path="x", old=old, new=blob(tmp_path, b"a file now"))) == ()
 
 
 def test_limits_and_gaps_hold(tmp_path: Path) -> None:
@@ -179,6 +245,24 @@ def test_a_secret_in_a_name_is_found_and_not_repeated(tmp_path: Path) -> None:
 
     assert found
     assert name not in "".join(found)
+
+
+def test_a_renamed_file_is_looked_at_like_a_new_one(tmp_path: Path) -> None:
+    data = b"key = " + SECRET.encode() + b"\n"
+    deleted = FileChange(path="old.txt", old=blob(tmp_path, data))
+    assert reasons(tmp_path, deleted) == ()
+    assert reasons(tmp_path, deleted, change(tmp_path, "new.txt", data))
+
+
+def test_a_secret_as_the_target_of_a_link_is_found(tmp_path: Path) -> None:
+    assert any("looks like" in reason for reason in linked(tmp_path, {"x": SECRET}))
+
+
+def test_a_secret_beside_very_much_else_is_found(tmp_path: Path) -> None:
+    task = spec(limits=Limits(changed_bytes=100_000_000))
+    much = change(tmp_path, "much", bytes(51_000_000))
+    assert reasons(tmp_path, much, task=task) == ()
+    assert reasons(tmp_path, much, change(tmp_path, "small", SECRET.encode()), task=task)
 
 
 def test_what_was_there_before_does_not_hold(tmp_path: Path) -> None:

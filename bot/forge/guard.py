@@ -168,13 +168,18 @@ def _content_reasons(change: FileChange, blobs: Path, secrets: Sequence[str]) ->
         yield f"{shown(change.path)}: {error.message}"
         return
     # Latin-1 keeps every byte, so secrets in UTF-16 or inside binaries are seen as well.
-    before, after = old.decode("latin-1"), f"{change.path}\n{new.decode('latin-1')}"
-    known = set(before.split("\n"))
-    added = "\n".join(line for line in after.split("\n") if line not in known)
-    # Shapes only in what was added: many repositories have made-up tokens in their tests. Values that we know are
-    # looked for in the whole file, because a secret can be put together from lines that are there already.
-    names = dict.fromkeys(find_secrets(added, ()))
-    names |= dict.fromkeys(name for name in find_secrets(after, secrets) if name not in find_secrets(before, secrets))
+    after = f"{change.path}\n{new.decode('latin-1')}"
+    if change.old is None:
+        names = dict.fromkeys(find_secrets(after, secrets))
+    else:
+        before = old.decode("latin-1")
+        known = set(before.split("\n"))
+        added = "\n".join(line for line in after.split("\n") if line not in known)
+        # Shapes only in what was added: many repositories have made-up tokens in their tests. Values that we know are
+        # looked for in the whole file, because a secret can be put together from lines that are there already.
+        was = find_secrets(before, secrets)
+        names = dict.fromkeys(find_secrets(added, ()))
+        names |= dict.fromkeys(name for name in find_secrets(after, secrets) if name not in was)
     yield from (f"{shown(change.path)}: holds what looks like a {name}" for name in names)
 
 
