@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from bot.answering import answer
@@ -15,11 +16,13 @@ from bot.deps import Deps, tell
 from bot.errors import Cancelled as CancelledError
 from bot.errors import SandboxExpired, SandpiperError
 from bot.execution import execute
+from bot.forge.ahead import reading_ahead
 from bot.forge.render import refusal
 from bot.marks import Mark, has_marker, read_mark, run_marker
 from bot.publishing import begun_again, complete, finalise, publish, put, say_started
 from bot.redaction import redact
 from bot.triage.decide import decide
+from bot.triage.policy_shape import RESERVED, Policy
 from bot.types.decision import Answer, Decision, Go, Ignore, Refuse
 from bot.types.event import Event, Failed
 from bot.types.result import Failure
@@ -42,10 +45,12 @@ def handle(event: Event, deps: Deps) -> Run:
 
 
 def _story(run: Run, deps: Deps) -> Run:
-    run, decision = _decided(run, deps)
+    with _reading_ahead(run, deps) as ahead:
+        run, decision = _decided(run, ahead)
+        finished = _finished_elsewhere(run, decision.spec, ahead) if isinstance(decision, Go) else None
     if not isinstance(decision, Go):
         return _answered(run, decision, deps)
-    if finished := _finished_elsewhere(run, decision.spec, deps):
+    if finished:
         return finished
     if run.result is None or not run.intents:  # a result that another job made was not announced yet
         run = say_started(run, decision.spec, deps)
@@ -59,7 +64,8 @@ def propose(event: Event, deps: Deps) -> Run:
 
 
 def _proposal(run: Run, deps: Deps) -> Run:
-    run, decision = _decided(run, deps)
+    with _reading_ahead(run, deps) as ahead:
+        run, decision = _decided(run, ahead)
     return _executed(run, decision.spec, deps) if isinstance(decision, Go) else run
 
 
@@ -98,6 +104,14 @@ def _is_settled(run: Run, event: Event) -> bool:
 
 def _reopen(run: Run, event: Event, deps: Deps) -> Run:
     return deps.store.save(begun_again(run, event))
+
+
+@contextlib.contextmanager
+def _reading_ahead(run: Run, deps: Deps) -> Iterator[Deps]:
+    """For the time of a decision: the gate's questions are on their way before it asks them, each once."""
+    words = {"conventions": Policy().conventions, "answered": RESERVED}
+    with reading_ahead(deps.reader, run.event, deps.settings, **words) as reader:
+        yield replace(deps, reader=reader)
 
 
 def _decided(run: Run, deps: Deps) -> tuple[Run, Decision]:

@@ -7,15 +7,17 @@ stops the publication, with a reason that people read.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 from bot.deps import Deps, tell
 from bot.errors import Conflict, ForgeError, NotFound, SandpiperError
+from bot.forge.ahead import together
 from bot.forge.render import announce, closing, proposals, status_note
 from bot.forge.render_code import stacked
 from bot.redaction import redact_data
 from bot.triage.policy import digest_of
 from bot.types.decision import Go
-from bot.types.event import Event, Labeled
+from bot.types.event import Event, Labeled, Subject
 from bot.types.output import Commit, Note, Output
 from bot.types.result import Failure, RunResult
 from bot.types.run import Run
@@ -184,7 +186,8 @@ def _begun(run: Run) -> bool:
 
 def _held_back(run: Run, spec: RunSpec, result: RunResult, deps: Deps) -> RunResult:
     """The result, held where the world moved since the gate. Raises NotFound `subject_gone`."""
-    reasons = tuple(_moved(run, spec, result, deps))
+    nothing_but_words = not proposals(spec, result, settings=deps.settings)
+    reasons = () if nothing_but_words else _moved(run, spec, result, deps)
     if not reasons:
         return result
     for reason in reasons:
@@ -195,26 +198,34 @@ def _held_back(run: Run, spec: RunSpec, result: RunResult, deps: Deps) -> RunRes
     )
 
 
-def _moved(run: Run, spec: RunSpec, result: RunResult, deps: Deps) -> list[str]:
-    reasons = []
-    if spec.subject is not None:
-        now = deps.reader.subject(spec.subject.number)
+def _moved(run: Run, spec: RunSpec, result: RunResult, deps: Deps) -> tuple[str, ...]:
+    """What the gate pinned and what is different now, in sentences. Raises NotFound `subject_gone`."""
+    reader, subject = deps.reader, spec.subject
+    now, level, policy = together(
+        lambda: reader.subject(subject.number) if subject else None,
+        lambda: reader.permission(spec.requester) if spec.trust == "writer" else None,
+        lambda: reader.file(deps.settings.policy, spec.repository.default_branch),
+    )
+    reasons: list[str] = []
+    if subject is not None:
         if now is None:
-            raise NotFound("subject_gone", f"#{spec.subject.number} is gone: deleted, or transferred", hint="ask there")
-        if now.locked and not spec.subject.locked:
-            reasons.append("the conversation was locked while it ran")
-        if now.state != spec.subject.state and result.changes.files:
-            reasons.append(f"#{now.number} was closed while it ran" if now.state == "closed" else "it was reopened")
-        # A run that is started again took the label off itself, when it ended the first time.
-        asked = isinstance(run.event.trigger, Labeled) and run.event.attempt == 1
-        label = run.event.trigger.label if isinstance(run.event.trigger, Labeled) and asked else None
-        if label is not None and label.casefold() not in {each.casefold() for each in now.labels}:
-            reasons.append(f"the label {label!r} was taken off while it ran")
-    if spec.trust == "writer":
-        level = deps.reader.permission(spec.requester)
-        if PERMISSIONS.index(level) < PERMISSIONS.index(spec.task.permission):
-            reasons.append(f"{spec.requester.login} no longer has the permission {spec.task.permission!r}")
-    policy = deps.reader.file(deps.settings.policy, spec.repository.default_branch)
+            raise NotFound("subject_gone", f"#{subject.number} is gone: deleted, or transferred", hint="ask there")
+        reasons += _changed(run, subject, now, code=bool(result.changes.files))
+    if level is not None and PERMISSIONS.index(level) < PERMISSIONS.index(spec.task.permission):
+        reasons.append(f"{spec.requester.login} no longer has the permission {spec.task.permission!r}")
     if digest_of(policy) != spec.policy_digest:
         reasons.append("the policy was changed while it ran")
-    return reasons
+    return tuple(reasons)
+
+
+def _changed(run: Run, then: Subject, now: Subject, *, code: bool) -> Iterator[str]:
+    if now.locked and not then.locked:
+        yield "the conversation was locked while it ran"
+    if now.state == "closed" and then.state == "open" and code:
+        yield f"#{now.number} was closed while it ran"
+    trigger = run.event.trigger
+    # A run that is started again took the label off itself, when it ended the first time.
+    if not isinstance(trigger, Labeled) or run.event.attempt > 1:
+        return
+    if trigger.label.casefold() not in {each.casefold() for each in now.labels}:
+        yield f"the label {trigger.label!r} was taken off while it ran"

@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "triage": SEAMS,
     "agent": SEAMS,
     "plugins": VALUES,
-    "stop": SEAMS,
+    "stop": SEAMS | {"forge"},
     "deps": SEAMS,
     "execution": SEAMS | {"deps", "stop", "forge", "store"},
     "publishing": SEAMS | {"deps", "forge", "triage"},
