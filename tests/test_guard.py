@@ -258,13 +258,6 @@ def test_a_secret_as_the_target_of_a_link_is_found(tmp_path: Path) -> None:
     assert any("looks like" in reason for reason in linked(tmp_path, {"x": SECRET}))
 
 
-def test_a_secret_beside_very_much_else_is_found(tmp_path: Path) -> None:
-    task = spec(limits=Limits(changed_bytes=100_000_000))
-    much = change(tmp_path, "much", bytes(51_000_000))
-    assert reasons(tmp_path, much, task=task) == ()
-    assert reasons(tmp_path, much, change(tmp_path, "small", SECRET.encode()), task=task)
-
-
 def test_what_was_there_before_does_not_hold(tmp_path: Path) -> None:
     token = b"fake = ghp_" + b"a1" * 18 + b"\n"
 
