@@ -224,6 +224,8 @@ def test_the_words_above_a_review_pin_its_commit() -> None:
         settings=NAMED,
     ).subject  # type: ignore[assignment]  # it has one
     assert judge(event, forge).code == "head_moved"
+    late = verdict("/bot fix the nits", commit_id=MOVED)
+    assert judge(late).code == "head_moved", "the review was begun before the last commit came in"
 
 
 def test_words_above_a_review_that_were_edited_since_start_nothing() -> None:

@@ -155,14 +155,18 @@ def check_subject(event: Event, task: Task, subject: Subject) -> Refuse | None:
 
 def check_head(event: Event, subject: Subject) -> Refuse | None:
     """The commit that the event spoke of is the one that runs, or nothing runs."""
+    trigger = event.trigger
     seen = event.subject.pull.head.sha if event.subject and event.subject.pull else None
-    if isinstance(event.trigger, Upstream | Failed):
-        seen = event.trigger.head.sha
+    if isinstance(trigger, Upstream | Failed):
+        seen = trigger.head.sha
+    elif isinstance(trigger, Commented) and trigger.comment.kind == "verdict":
+        # A review is of the commit that its page showed, however long it took to write.
+        seen = trigger.comment.commit or seen
     if seen is None or subject.pull is None:
         return None  # the payload of a comment in the conversation names no commit: the head of now is pinned
     if subject.pull.head.sha == seen:
         return None
-    speak = isinstance(event.trigger, ASKED)
+    speak = isinstance(trigger, ASKED)
     return Refuse(code="head_moved", reason="new commits came in before the run could start; ask again", speak=speak)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from bot.triage.policy_shape import Policy, TaskEntry
 from bot.types.task import Limits, Task
+from bot.types.value import OutputKind
 
 
 def prompt(name: str) -> str:
@@ -18,24 +19,9 @@ def prompt(name: str) -> str:
 def builtin_tasks() -> Mapping[str, Task]:
     """Tasks that every repository has. `test` and `lint` without commands: the sandbox's files decide what to run."""
     tasks = (
-        Task(
-            name="fix",
-            description="fix what the issue describes and open a draft pull request",
-            prompt=prompt("fix"),
-            outputs=("comment", "patch", "branch", "pull_request"),
-        ),
-        Task(
-            name="test",
-            description="run the tests and report",
-            runtime="command",
-            outputs=("comment", "check"),
-        ),
-        Task(
-            name="lint",
-            description="run the linters and report",
-            runtime="command",
-            outputs=("comment", "check"),
-        ),
+        _changing("fix", "fix what the issue describes and open a draft pull request"),
+        Task(name="test", description="run the tests and report", runtime="command", outputs=("comment", "check")),
+        Task(name="lint", description="run the linters and report", runtime="command", outputs=("comment", "check")),
         Task(
             name="explain",
             description="explain the issue, the change, or the code in question",
@@ -49,13 +35,7 @@ def builtin_tasks() -> Mapping[str, Task]:
             subjects=("pull_request",),
             outputs=("comment", "review"),
         ),
-        Task(
-            name="fix-ci",
-            description="mend what made the checks of the pull request fail",
-            prompt=prompt("fix-ci"),
-            subjects=("pull_request",),
-            outputs=("comment", "patch", "branch", "pull_request"),
-        ),
+        _changing("fix-ci", "mend what made the checks of the pull request fail").changed(subjects=("pull_request",)),
         Task(
             name="triage",
             description="label the issue by the repository's rules",
@@ -64,14 +44,15 @@ def builtin_tasks() -> Mapping[str, Task]:
             outputs=("comment", "labels"),
             limits=Limits(minutes=5, steps=2, usd=0.1),
         ),
-        Task(
-            name="run",
-            description="do what the text behind the command says",
-            prompt=prompt("run"),
-            outputs=("comment", "patch", "branch", "pull_request"),
-        ),
+        _changing("run", "do what the text behind the command says"),
     )
     return {task.name: task for task in tasks}
+
+
+def _changing(name: str, description: str) -> Task:
+    """A task for the agent that may propose changes to code."""
+    outputs: tuple[OutputKind, ...] = ("comment", "patch", "branch", "pull_request")
+    return Task(name=name, description=description, prompt=prompt(name), outputs=outputs)
 
 
 def tasks_of(policy: Policy) -> Mapping[str, Task]:
