@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
@@ -165,9 +166,11 @@ def test_a_token_that_ends_in_the_middle_is_renewed_once(
     assert perform(github, tmp_path).conclusion == "success"
     assert sorted(of_kind(each) for each in minted(github)) == sorted(["read", "write", kind])
     refused = [at for at, each in enumerate(github.requests) if each.status == 401]
-    assert len(refused) == 1
+    # Reads come side by side: some may be on their way with the old token already.
+    assert 1 <= len(refused) <= (1 if kind == "write" else 8)
     old = sent(github.requests[refused[0]])
-    assert old not in [sent(each) for each in github.requests[refused[0] + 1 :]], "the old token is dropped"
+    assert {sent(github.requests[at]) for at in refused} == {old}
+    assert old not in [sent(each) for each in github.requests[refused[-1] + 1 :]], "the old token is dropped"
     assert len(github.repo(NAME).comments(1)) == 1
     assert len(github.repo(NAME).pulls) == 1
     assert all(each.revoked for each in minted(github) if each.value != old)
@@ -334,6 +337,31 @@ def test_a_permission_that_is_lacking_is_named(github: GitHubServer) -> None:
     assert error.code == "permission_missing"
     assert "pull_requests: write, checks: write" in error.message
     assert "issues" not in error.message
+
+
+def test_the_app_that_we_create_has_what_its_tokens_ask_for() -> None:
+    manifest = json.loads((Path(__file__).parent.parent / "github-app-manifest.json").read_text(encoding="utf-8"))
+    assert manifest["default_permissions"] == WRITE
+
+
+@pytest.mark.parametrize("why", ["installation_missing", "installation_suspended", "permission_missing", "app_refused"])
+def test_a_run_that_gets_no_token_ends_and_says_why(github: GitHubServer, tmp_path: Path, why: str) -> None:
+    app = github.world.apps[APP_ID]
+    match why:
+        case "installation_missing":
+            app.repos = set()
+        case "installation_suspended":
+            app.suspended_at = now()
+        case "permission_missing":
+            app.permissions["issues"] = "read"  # found out when the first word is to be written
+        case _:
+            app.public_key = other_key("public")
+    run = perform(github, tmp_path)
+    assert (run.status, run.conclusion) == ("completed", "failure")
+    assert run.failure is not None
+    assert (run.failure.code, run.failure.blame) == (why, "provider")
+    assert github.repo(NAME).comments(1) == []
+    assert all(each.revoked for each in minted(github))
 
 
 def test_the_key_of_another_app(github: GitHubServer) -> None:
