@@ -14,6 +14,7 @@ from bot.types.decision import Undoing
 from bot.types.event import Actor, Event, Other, Repository
 from bot.types.output import Receipt
 from tests.github_server.faults import Kind
+from tests.github_server.trees import read_commit
 from tests.verb_fixtures import FILES, NAME, Killed, Story, on_a_pull, on_an_issue
 
 
@@ -46,16 +47,19 @@ def test_a_run_on_an_issue_is_undone_and_that_is_said(tmp_path: Path) -> None:
 def test_a_commit_on_somebodys_branch_is_taken_back_by_another(tmp_path: Path) -> None:
     with on_a_pull(tmp_path) as story:
         ours = story.head("feature")
-        later = story.server.commit(NAME, "feature", {"deep/other.txt": "later\n", "new.txt": "newer\n"})
+        story.server.commit(NAME, "feature", {"deep/other.txt": "later\n", "new.txt": "newer\n"})
         assert story.say("/bot undo").conclusion == "success"
         wanted = {each: content.encode() for each, content in FILES.items()}
         assert story.files("feature") == wanted | {"deep/other.txt": b"later\n", "new.txt": b"newer\n"}
-        story.server.commit(NAME, "feature", {"last.txt": "x"})
         made = story.mark.made
         assert (made.undone, made.sha) == (True, ours)
         assert story.subject.state == "open"
         assert ours[:12] in story.bodies[-1]
-        assert later
+        back = read_commit(story.repo.git, story.head("feature"))
+        assert back.message.startswith("Take back what regenerate did\n")
+        assert f"This reverts commit {ours}." in back.message
+        assert "Co-authored-by: maria <" in back.message
+        assert back.committer.name == "GitHub", "it is signed"
 
 
 def test_what_was_changed_again_is_not_touched(tmp_path: Path) -> None:

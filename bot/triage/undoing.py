@@ -7,6 +7,7 @@ looks again at everything before it touches it.
 
 import re
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from bot.marks import Made, Mark, has_marker, help_marker, state_line
 from bot.triage.answers import sign, told
@@ -15,6 +16,7 @@ from bot.types.decision import Answer, Undoing
 from bot.types.event import Comment
 from bot.types.output import ClosePull, DeleteBranch, LabelChange, Output, Revert
 
+LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}")
 LEAST_DIGITS = 4
 """Of a run's id, by which people name it."""
 
@@ -64,15 +66,23 @@ def _backwards(case: Case, number: int, mark: Mark) -> tuple[list[Output], tuple
         if stays:
             kept.append(stays)
         else:
-            message = (
-                f"Take back what {mark.task} did\n\nThis reverts commit {made.sha}.\n\nSandpiper-Undo: {mark.run}\n"
-            )
+            message = _message(case, mark)
             outputs.append(Revert(key="undo-commit", branch=made.branch, sha=made.sha, message=message))
     if made.labels:
         outputs.append(LabelChange(key="undo-labels", number=number, remove=made.labels))
     if made.review:
         kept.append("the review stays: GitHub lets nobody delete one")
     return outputs, tuple(kept)
+
+
+def _message(case: Case, mark: Mark) -> str:
+    """Of the commit that takes ours back, with whoever asked as its co-author."""
+    person, host = case.event.actor, urlsplit(case.settings.server_url or case.event.repository.url).hostname
+    lines = [f"Take back what {mark.task} did", "", f"This reverts commit {mark.made.sha}.", ""]
+    lines.append(f"Sandpiper-Undo: {mark.run}")
+    if host and person.id and LOGIN.fullmatch(person.login):
+        lines.append(f"Co-authored-by: {person.login} <{person.id}+{person.login}@users.noreply.{host}>")
+    return "\n".join(lines)
 
 
 def _why_it_stays(case: Case, number: int, made: Made) -> str:
