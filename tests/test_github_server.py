@@ -189,6 +189,8 @@ def tour_of_the_rest(github: GitHubServer, call: Client) -> None:
     app("GET", f"/app/installations/{home}")
     made = app("POST", f"/app/installations/{home}/access_tokens", {"permissions": {"issues": "write"}}, 201)
     Client(github, made["token"])("DELETE", "/installation/token", status=204)
+    github.world.manifests["c0de"] = {"name": "A Bot", "default_permissions": {"issues": "write"}}
+    assert Client(github, None)("POST", "/app-manifests/c0de/conversions", status=201)["slug"] == "a-bot"
 
 
 REST = {f"{route.method} {route.template}" for route in EVERY if route.template != "/graphql"}

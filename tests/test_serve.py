@@ -15,7 +15,8 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from bot.api.work import PAUSES, TRIES, Crew
+from bot.api.errands import PAUSES, TRIES
+from bot.api.work import Crew
 from bot.errors import ConfigurationError, ProviderError
 from bot.settings import Settings
 from bot.store.inbox import Delivery, Inbox

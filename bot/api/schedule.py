@@ -47,7 +47,12 @@ class Schedule:
 
     def ready(self) -> Delivery | None:
         """Wait for the next one whose lane is free; None when all is over."""
-        return self._wait(lambda place: place.lane is not None and place.lane not in self._busy())
+        return self._wait(
+            lambda place: (
+                place.lane is not None
+                and all(not each.running or each.lane != place.lane for each in self._places.values())
+            )
+        )
 
     def sort(self, delivery: Delivery, lane: Lane) -> None:
         """Put it into its lane."""
@@ -92,6 +97,3 @@ class Schedule:
                     return due.delivery
                 self._changed.wait(min((place.not_before - now for place in free), default=None))
             return None
-
-    def _busy(self) -> set[Lane | None]:
-        return {place.lane for place in self._places.values() if place.running}

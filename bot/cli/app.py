@@ -16,7 +16,7 @@ import click
 import bot
 from bot.cli.app_files import KEY, prepared, store
 from bot.cli.app_page import CreationPage
-from bot.cli.output import say
+from bot.cli.output import json_option, print_json, say
 from bot.forge.addresses import server_base
 from bot.forge.manifest import NewApp, convert, filled, registration_url
 from bot.settings import load_settings
@@ -37,7 +37,10 @@ def app() -> None:
 @click.option("--into", default="sandpiper-app", show_default=True, type=click.Path(path_type=Path), help="Folder.")
 @click.option("--minutes", default=10.0, show_default=True, type=click.FloatRange(0, 60), help="How long to wait.")
 @click.option("--browser/--no-browser", default=True, help="Open a browser, or only print the address.")
-def create(org: str | None, name: str | None, webhook: str | None, into: Path, minutes: float, browser: bool) -> None:
+@json_option
+def create(
+    org: str | None, name: str | None, webhook: str | None, into: Path, minutes: float, browser: bool, as_json: bool
+) -> None:
     """Create a GitHub App with the least permissions, and keep its key in a folder that only you can read."""
     _check(org, name, webhook)
     settings, folder = load_settings(os.environ), prepared(into)
@@ -45,7 +48,7 @@ def create(org: str | None, name: str | None, webhook: str | None, into: Path, m
     homepage = f"{server_base(settings)}/{org or ''}".rstrip("/")
     manifest = filled(load_manifest(), name=name, homepage=homepage, webhook=webhook, redirect=page.redirect)
     with page.opened(registration_url(settings, org, page.state), manifest):
-        say(f"Open this page and confirm on GitHub: {page.url}")
+        say(f"Open this page and confirm on GitHub: {page.url}", err=as_json)
         if browser:
             webbrowser.open(page.url)
         code = page.code(minutes * 60)
@@ -53,7 +56,11 @@ def create(org: str | None, name: str | None, webhook: str | None, into: Path, m
     # Without a webhook GitHub makes up no secret; the one that we make up is entered together with the address.
     secret = made.webhook_secret or secrets.token_hex(32)
     env = store(made, secret, folder, settings)
-    say(_next_steps(made, env, folder, webhook))
+    if as_json:
+        files = {"key_file": str(folder / KEY), "env_file": str(env)}
+        print_json({"app_id": made.id, "slug": made.slug, "client_id": made.client_id, "page": made.page, **files})
+    else:
+        say(_next_steps(made, env, folder, webhook))
 
 
 def load_manifest() -> dict[str, Any]:

@@ -102,7 +102,7 @@ class Inbox:
                 with (self._folder / "waiting" / name).open("rb") as file:
                     found.append(Delivery.model_validate_json(file.readline(10_000)))
             except (OSError, ValidationError) as error:
-                self._lay_aside(name, f"its file can't be read: {type(error).__name__}")
+                self.set_aside(name, f"its file can't be read: {type(error).__name__}")
         return tuple(sorted(found, key=lambda each: (each.received_at, each.id)))
 
     def body(self, delivery: Delivery) -> bytes:
@@ -127,21 +127,19 @@ class Inbox:
             if self._finished % PRUNE_EVERY == 0:
                 _prune(self._folder)
 
-    def set_aside(self, delivery: Delivery, reason: str) -> None:
-        """It can't be worked on, and is not tried again; the file is kept for a person to look at."""
-        self._lay_aside(delivery.name, reason)
-
-    def close(self) -> None:
-        """Let another process work on it."""
-        os.close(self._lock)
-
-    def _lay_aside(self, name: str, reason: str) -> None:
+    def set_aside(self, delivery: Delivery | str, reason: str) -> None:
+        """It (or what has this name) can't be worked on, and is not tried again; kept for a person to look at."""
+        name = delivery if isinstance(delivery, str) else delivery.name
         with _usable(self._folder), self._mutex:
             place = self._folder / "aside" / name
             Path(f"{place}.reason").write_text(f"{reason[:2000]}\n", encoding="utf-8", errors="replace")
             with contextlib.suppress(FileNotFoundError):
                 (self._folder / "waiting" / name).replace(place)
             self._forget(name)
+
+    def close(self) -> None:
+        """Let another process work on it."""
+        os.close(self._lock)
 
     def _knows(self, name: str) -> bool:
         return name in self._sizes or any((self._folder / place / name).exists() for place in ("done", "aside"))
