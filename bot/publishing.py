@@ -17,7 +17,7 @@ from bot.forge.render_code import stacked
 from bot.redaction import redact_data
 from bot.triage.policy import digest_of
 from bot.types.decision import Go
-from bot.types.event import Event, Labeled, Subject
+from bot.types.event import Event, Labeled, Scheduled, Subject
 from bot.types.output import Commit, Note, Output
 from bot.types.result import Failure, RunResult
 from bot.types.run import Run
@@ -201,9 +201,10 @@ def _held_back(run: Run, spec: RunSpec, result: RunResult, deps: Deps) -> RunRes
 def _moved(run: Run, spec: RunSpec, result: RunResult, deps: Deps) -> tuple[str, ...]:
     """What the gate pinned and what is different now, in sentences. Raises NotFound `subject_gone`."""
     reader, subject = deps.reader, spec.subject
+    asks = spec.trust == "writer" and not isinstance(run.event.trigger, Scheduled)  # a clock has no account to ask for
     now, level, policy = together(
         lambda: reader.subject(subject.number) if subject else None,
-        lambda: reader.permission(spec.requester) if spec.trust == "writer" else None,
+        lambda: reader.permission(spec.requester) if asks else None,
         lambda: reader.file(deps.settings.policy, spec.repository.default_branch),
     )
     reasons: list[str] = []
