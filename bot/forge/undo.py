@@ -21,8 +21,6 @@ from bot.marks import RUN_TRAILER
 from bot.types.output import ClosePull, DeleteBranch, Receipt, Revert
 
 SUBMODULE = "160000"
-BATCH = 500
-"""Entries in one request: GitHub gives up on trees that take too long."""
 
 Wanted = dict[str, Entry | None]
 """Path -> what is to lie there, None for nothing."""
