@@ -194,7 +194,7 @@ def breach(found: Evidence, thing: Thing, before: Any, after: Any, ours: set[Thi
         return None if before is None and thing.name in allowed.labels else f"label {thing.name}: {before} -> {after}"
     if thing.kind == "issue":
         return issue_breach(allowed, thing, before, after)
-    if thing.kind in ("comment", "reaction"):
+    if thing.kind in ("comment", "reaction", "review", "review_comment", "thread"):
         own = thing.on == allowed.number and after is not None and (before is None or thing in ours)
         return None if own else f"{thing} changed: {before!r} -> {after!r}"
     if thing.kind == "check":
