@@ -12,6 +12,7 @@ from bot.forge.credentials import open_credentials
 from bot.forge.dry import DryRunWriter
 from bot.forge.forge import open_forge
 from bot.forge.local_writer import open_local
+from bot.forge.pace import Paces
 from bot.llm.chat import open_model
 from bot.llm.library import warm
 from bot.llm.models import choose_model
@@ -37,18 +38,19 @@ def wire(
     actor: str = "",
     installation: int | None = None,
     secrets: Secrets | None = None,
+    paces: Paces | None = None,
 ) -> Deps:
     """The adapters for one repository. `checkout` is one that is there already, `local` a local forge's folder.
 
     `actor` is who asked, for the audit log; `installation` the App's that the event names; `secrets` what the door
-    hides already, to which tokens are added that are made for the run.
+    hides already, to which tokens are added that are made for the run; `paces` the limits that its runs share.
     Raises ConfigurationError where a setting is missing, PluginError where a name has no adapter.
     """
     hidden = Secrets(secrets_of(environ, settings)) if secrets is None else secrets
     watch = watchers(settings, watch, hidden)
     name = repository.full_name
     lent = None if local else open_credentials(settings, environ, name, installation=installation, hide=hidden.add)
-    reader, writer = open_local(local) if local else open_forge(settings, name, credentials=lent)
+    reader, writer = open_local(local) if local else open_forge(settings, name, credentials=lent, paces=paces)
     source = local / "repository.git" if local else checkout
     model = partial(_model, settings, dict(environ))
     return Deps(

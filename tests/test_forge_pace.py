@@ -18,7 +18,9 @@ from pydantic import SecretStr
 from bot.errors import ForgeError
 from bot.forge.client import Client, last_page
 from bot.forge.failures import Answer, number_of, seconds_of, wait_of
-from bot.forge.pace import AT_ONCE, CREATED_A_MINUTE, CREATED_AN_HOUR, Pace, resource_of
+from bot.forge.forge import open_forge
+from bot.forge.pace import AT_ONCE, CREATED_A_MINUTE, CREATED_AN_HOUR, Pace, Paces, resource_of
+from bot.forge.reader import GitHubReader
 from bot.forge.tokens import FixedToken
 from bot.forge.transport import GRAPHQL, Request, Transport
 from bot.settings import Settings
@@ -217,6 +219,27 @@ def test_the_limit_of_one_thread_stops_all_of_them(desk: Desk) -> None:
     early = [each for each in asked if refused[0] + 0.3 < each.at < refused[0] + 2.0]
     assert early == []
     assert sum(each.at >= refused[0] + 2.0 for each in asked) > 1
+
+
+def test_runs_of_one_process_share_the_limits_of_one_credential_only(desk: Desk) -> None:
+    naps: list[float] = []
+    paces = Paces(sleep=naps.append)
+    desk.server.add_repo("octo/second", {"a": "1\n"})
+    desk.server.add_token("t0ken-of-another")
+
+    def reader_for(name: str, token: str) -> GitHubReader:
+        return open_forge(settings_for(desk.server, token), name, paces=paces, sleep=naps.append)[0]
+
+    desk.server.faults.add("GET", "/issues/1", "secondary_limit", retry_after=3000)
+    with pytest.raises(ForgeError):
+        reader_for(NAME, TOKEN).subject(1)
+    asked = len(desk.server.requests)
+    with pytest.raises(ForgeError) as caught:
+        reader_for("octo/second", TOKEN).revision("main")
+    assert caught.value.code == "rate_limited"
+    assert len(desk.server.requests) == asked
+    assert reader_for("octo/second", "t0ken-of-another").revision("main") is not None
+    assert TOKEN not in repr(vars(paces))
 
 
 @pytest.mark.parametrize(

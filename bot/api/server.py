@@ -22,6 +22,7 @@ from bot.api.door import Door, make_app
 from bot.api.signature import secrets_for
 from bot.api.work import Crew
 from bot.errors import ConfigurationError
+from bot.forge.pace import Paces
 from bot.pipeline import handle
 from bot.settings import Settings
 from bot.store.inbox import Inbox
@@ -51,7 +52,7 @@ def serve(settings: Settings, environ: Mapping[str, str], address: Address) -> N
     secrets = secrets_for(settings)
     _require_account(settings)
     with contextlib.closing(Inbox(settings.state, limit=settings.inbox_limit)) as inbox, _bound(address) as listening:
-        crew = Crew(inbox, settings, partial(perform, settings, environ))
+        crew = Crew(inbox, settings, partial(perform, settings, environ, Paces()))
         door = Door(inbox, secrets, crew.schedule.add, partial(_health, crew))
         server = uvicorn.Server(_config(door, address.path))
         with _until_signalled(server):
@@ -66,8 +67,8 @@ def serve(settings: Settings, environ: Mapping[str, str], address: Address) -> N
     log.info("stopped")
 
 
-def perform(settings: Settings, environ: Mapping[str, str], event: Event) -> Run:
-    """The whole story of one event, as every other door tells it."""
+def perform(settings: Settings, environ: Mapping[str, str], paces: Paces, event: Event) -> Run:
+    """The whole story of one event, as every other door tells it; GitHub's limits are shared by all runs."""
     deps = wire(
         settings,
         event.repository,
@@ -75,6 +76,7 @@ def perform(settings: Settings, environ: Mapping[str, str], event: Event) -> Run
         environ=environ,
         actor=event.actor.login,
         installation=event.installation,
+        paces=paces,
     )
     with contextlib.closing(deps):
         return handle(event, deps)

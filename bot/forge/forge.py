@@ -5,6 +5,7 @@ The reader's hands hold no more than the reading phase's token; limits are share
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Callable
@@ -14,9 +15,11 @@ from bot.errors import ConfigurationError
 from bot.forge.auth import viewer_of
 from bot.forge.client import Client, Reads
 from bot.forge.credentials import Credentials, fixed
-from bot.forge.pace import Pace
+from bot.forge.failures import Answer
+from bot.forge.pace import Paces
 from bot.forge.reader import GitHubReader, lookup
-from bot.forge.transport import Transport
+from bot.forge.tokens import Tokens
+from bot.forge.transport import Request, Transport
 from bot.forge.writer import GitHubWriter
 from bot.settings import Settings
 from bot.types.event import Repository
@@ -24,26 +27,47 @@ from bot.types.event import Repository
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/(?!\.{1,2}$)[A-Za-z0-9._-]+")
 
 
+class Writing(Transport):
+    """Writes with the writing phase's token; what is looked up for a write goes by the reading one's."""
+
+    def __init__(self, settings: Settings, tokens: Tokens, reading: Transport) -> None:
+        super().__init__(settings, tokens)
+        self._reading = reading
+
+    def send(self, request: Request) -> Answer:
+        """So a write that turns out to be done already takes no token that can write."""
+        return self._reading.send(request) if request.is_read else super().send(request)
+
+
 def open_forge(
     settings: Settings,
     full_name: str,
     *,
     credentials: Credentials | None = None,
+    paces: Paces | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.time,
 ) -> tuple[GitHubReader, GitHubWriter]:
     """Reader and writer of `owner/name`; nothing is asked yet. Without credentials `token` is used.
 
+    `paces` has the budgets of a process that opens more than one, so that those of one credential share its limits.
     Raises ConfigurationError for an impossible name.
     """
     name = checked_name(full_name)
     given = credentials or fixed(settings.token)
-    pace = Pace(sleep=sleep)
+    pace = (paces or Paces(sleep=sleep)).of(whose(given, name))
     reading = Transport(settings, given.read)
-    writing = reading if given.write is given.read else Transport(settings, given.write)
+    writing = reading if given.write is given.read else Writing(settings, given.write, reading)
     reads = Reads(reading, sleep=sleep, clock=clock, pace=pace)
     reader = GitHubReader(reads, name, partial(viewer_of, reads, given.slug))
     return reader, GitHubWriter(Client(writing, sleep=sleep, clock=clock, pace=pace), name, reader.viewer)
+
+
+def whose(credentials: Credentials, full_name: str) -> str:
+    """Whose limits count: an installation's, which is one for its account; else the token's, wherever it is used."""
+    if credentials.slug is not None:
+        return f"installation {full_name.partition('/')[0].lower()}"
+    return f"token {hashlib.sha256(credentials.read.token().encode(errors='replace')).hexdigest()}"
 
 
 def lookup_repository(settings: Settings, full_name: str, *, credentials: Credentials | None = None) -> Repository:

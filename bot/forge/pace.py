@@ -173,6 +173,19 @@ class Pace:
                 del self._silent[due.resource]
 
 
+class Paces:
+    """The budgets of a process that works for several credentials at a time. May be used by many threads."""
+
+    def __init__(self, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._sleep, self._lock = sleep, threading.Lock()
+        self._known: dict[str, Pace] = {}
+
+    def of(self, credential: str) -> Pace:
+        """The one budget of a credential, by a name that is no secret."""
+        with self._lock:
+            return self._known.setdefault(credential, Pace(sleep=self._sleep))
+
+
 def resource_of(request: Request) -> str:
     """The primary limit that a request counts against, as GitHub calls it in `x-ratelimit-resource`."""
     if request.path == GRAPHQL:
