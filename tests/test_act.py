@@ -17,7 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.action_fixtures import NAME, TOKEN, Labelled, labelled, obeyed
+from bot.marks import read_mark
+from tests.action_fixtures import NAME, TOKEN, Labelled, labelled, obeyed, repository
+from tests.github_server.webhooks import frame, pull_request_opened
+from tests.test_action_fork import POLICY as FORK_POLICY
+from tests.test_action_fork import finished_workflow
 
 ROOT = Path(__file__).resolve().parent.parent
 PART = ("action.yml", "pyproject.toml", "uv.lock", "README.md", "LICENSE", "bot", "scripts")
@@ -90,7 +94,10 @@ class Runner:
 
 
 def at_event(at: Labelled) -> str:
-    return "pull_request" if "pull_request" in at.payload else "issues"
+    """The event's name, by what only its payload has."""
+    telling = {"workflow_run": "workflow_run", "pull_request": "pull_request", "inputs": "workflow_dispatch"}
+    telling |= {"client_payload": "repository_dispatch", "schedule": "schedule"}
+    return next((name for key, name in telling.items() if key in at.payload), "issues")
 
 
 @pytest.fixture
@@ -176,3 +183,63 @@ def test_a_task_that_fails_fails_the_job(runner: Runner) -> None:
         assert len(at.comments) == 1
         assert "::set-output" not in "\n".join(obeyed(said(done.stdout)))
         assert list(runner.store.iterdir()), "artifacts of a failed run are kept"
+
+
+def test_the_two_halves_of_the_way_for_forks(runner: Runner) -> None:
+    """The first has no right and runs nothing of the fork; the second works on its commit, and writes a comment."""
+    with labelled("question") as at:
+        at.github.commit(NAME, "main", {".github/bot.yml": FORK_POLICY})
+        at.github.add_user("mallory")
+        files = {"make.sh": "echo forked > made.txt\n", ".github/bot.yml": "version: 1\n"}
+        pull = at.github.open_pull(NAME, files, user="mallory", from_fork=True)
+        at.payload = pull_request_opened(at.github, NAME, pull.number)
+        first = runner.run(at, "sandpiper-fork-request.yml")
+        assert first.returncode == 0, first.stdout + first.stderr
+        assert "Sandpiper follows." in said(first.stdout)
+        assert at.writes == []
+
+        at.payload = finished_workflow(at, pull.number, "mallory")
+        done = runner.run(at, "sandpiper-fork.yml")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert [each for each in at.writes if "/comments" not in each and "/reactions" not in each] == []
+        (comment,) = at.github.repo(NAME).comments(pull.number)
+        mark = read_mark(comment)
+        assert mark is not None
+        assert (mark.status, mark.conclusion) == ("completed", "success")
+        assert "forked" in (runner.store / "sandpiper-proposal" / "changes.patch").read_text()
+
+
+def test_a_fork_request_of_this_repository_starts_no_step(runner: Runner) -> None:
+    with labelled("question") as at:
+        pull = at.github.open_pull(NAME, {"a.txt": "a\n"})
+        at.payload = pull_request_opened(at.github, NAME, pull.number)
+        done = runner.run(at, "sandpiper-fork-request.yml")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "follows" not in said(done.stdout)
+
+
+@pytest.mark.parametrize("event", ["workflow_dispatch", "schedule"])
+def test_by_hand_and_by_the_clock(runner: Runner, event: str) -> None:
+    """No subject: a branch and a draft pull request. Of a schedule the payload may hold the line alone."""
+    with labelled("question") as at:
+        policy = repository()[".github/bot.yml"] + "on: {schedule: regenerate}\n"
+        at.github.commit(NAME, "main", {".github/bot.yml": policy})
+        place = frame(at.github.world, at.github.repo(NAME), "ann", None)
+        at.payload = {"schedule": "23 4 * * 1"} if event == "schedule" else {"inputs": {"task": "regenerate"}} | place
+        done = runner.run(at, "sandpiper-dispatch.yml")
+        assert done.returncode == 0, done.stdout + done.stderr
+        (issue,) = at.github.repo(NAME).pulls.values()
+        assert issue.pull is not None
+        assert issue.pull.draft
+        assert at.github.violations == []
+
+
+def test_new_issues_are_triaged(runner: Runner) -> None:
+    with labelled("question") as at:
+        rules = "triage: {rules: [{when: {title: '*'}, then: {labels: [seen]}}]}\n"
+        at.github.commit(NAME, "main", {".github/bot.yml": f"version: 1\n{rules}"})
+        at.payload = {**at.payload, "action": "opened"}
+        del at.payload["label"]
+        done = runner.run(at, "sandpiper-triage.yml")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "seen" in [label.name for label in at.github.repo(NAME).issues[at.number].labels]

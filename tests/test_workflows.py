@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bot.cli.init import checking, watching
 from bot.forge.events import INPUTS, PARSERS
 from bot.forge.events_machines import OWN_WORKFLOW
 from bot.settings import PREFIX, Settings, load_settings
@@ -180,6 +181,22 @@ def test_mending_checks_stays_in_this_repository() -> None:
     assert "head_repository.full_name == github.repository" in job["if"]
     assert "head_sha" in job["concurrency"]["group"]
     assert content["on"]["workflow_run"]["workflows"] == ["CI"]
+
+
+def test_init_names_the_repositorys_own_checks(tmp_path: Path) -> None:
+    (tmp_path / "b.yml").write_text('name: "Build: [all]"\non: [push]\njobs: {}\n')
+    (tmp_path / "a.yaml").write_text("on:\n  pull_request: {types: [opened]}\njobs: {}\n")
+    (tmp_path / "nightly.yml").write_text("name: Nightly\non: {schedule: [{cron: 1 1 * * *}]}\n")
+    (tmp_path / "sandpiper.yml").write_text("name: Sandpiper\non: pull_request\n")
+    (tmp_path / "broken.yml").write_text("on: [")
+    (tmp_path / "odd.yml").write_text("- on: push")
+    checks = checking(tmp_path)
+    assert checks == [".github/workflows/a.yaml", "Build: [all]"]
+    template = (ROOT / "workflows" / "sandpiper-ci.yml").read_text(encoding="utf-8")
+    assert watching(template, []) == template
+    filled = tmp_path / "filled.yml"
+    filled.write_text(watching(template, checks), encoding="utf-8")
+    assert load(filled)["on"]["workflow_run"]["workflows"] == checks
 
 
 def test_our_own_workflows_are_known_by_their_path() -> None:
