@@ -189,16 +189,29 @@ def test_a6_killed_in_the_middle_of_a_write_it_ends_the_task_once(tmp_path: Path
         assert len(answers(github, number)) == 1
 
 
+class Gate:
+    """Holds every request to GitHub until it is opened."""
+
+    def __init__(self, github: GitHubServer) -> None:
+        self.reached, self.opened = threading.Event(), threading.Event()
+        github.on_request(self.wait)
+
+    def wait(self, request: object) -> None:
+        self.reached.set()
+        assert self.opened.wait(60)
+
+
 def test_a_full_inbox_says_when_to_come_again(tmp_path: Path) -> None:
     with github_with_ann() as github:
         (first, one), (second, two) = asks(github), asks(github)
-        github.faults.add("*", ".", "delay", seconds=3)
+        gate = Gate(github)
         with serving(environ_for(github, tmp_path, SANDPIPER_INBOX_LIMIT="1")) as server:
             assert server.post(one, "d-1").status_code == 202
             full = server.post(two, "d-2")
             assert full.status_code == 503
             assert int(full.headers["retry-after"]) > 0
             assert server.post(one, "d-1").status_code == 202
+            gate.opened.set()
             server.idle()
             assert server.post(two, "d-2").status_code == 202
             server.idle()
@@ -208,11 +221,12 @@ def test_a_full_inbox_says_when_to_come_again(tmp_path: Path) -> None:
 def test_what_is_under_way_at_a_signal_ends_in_its_grace_or_after_the_next_start(tmp_path: Path) -> None:
     with github_with_ann() as github:
         number, payload = asks(github)
-        fault = github.faults.add("*", ".", "delay", seconds=4)
+        gate = Gate(github)
         with serving(environ_for(github, tmp_path), "--grace", "0.1") as server:
             server.post(payload, "d-1")
-            until(lambda: fault.met == 1)
+            until(gate.reached.is_set)
             assert server.end() == 0
+            gate.opened.set()
         assert any("left to the next start" in line for line in server.lines)
         with serving(environ_for(github, tmp_path)) as server:
             server.idle()
