@@ -42,7 +42,7 @@ from tests.forge_fixtures import FILES, NAME, TOKEN
 from tests.github_server.exchange import Request
 from tests.github_server.records import now
 from tests.github_server.server import GitHubServer
-from tests.github_server.webhooks import issues_labeled
+from tests.github_server.webhooks import issue_comment_created, issues_labeled
 from tests.pipeline_fixtures import POLICY, News, make
 from tests.test_forge_checkout import spec_for
 
@@ -108,8 +108,8 @@ def test_a_run_as_an_app_uses_the_least_and_gives_it_back(github: GitHubServer, 
     assert pull.user.login == bot.login
     phases = {each.value: of_kind(each) for each in minted(github)}
     for request in github.requests:
-        if request.operation not in (MINTING, REVOKING) and not request.reads:
-            assert phases[sent(request)] == "write", request
+        if request.operation not in (MINTING, REVOKING):
+            assert phases[sent(request)] == ("read" if request.reads else "write"), request
     assert {request.token for request in github.git_requests} == {minted(github)[0].value}, "the checkout reads"
 
 
@@ -196,6 +196,19 @@ def test_a_checkout_renews_its_token_as_well(github: GitHubServer, tmp_path: Pat
         checkouts = GitCheckouts(app_settings(github), None, tokens=lent.read)
         assert (checkouts.prepare(spec_for(head), tmp_path / "w") / "README.md").read_text() == "# Sample\n"
     assert [of_kind(each) for each in minted(github)] == ["read", "read"]
+
+
+def test_a_refusal_that_was_said_takes_no_token_that_writes(github: GitHubServer, tmp_path: Path) -> None:
+    github.open_issue(NAME)
+    for number in range(2):
+        comment = github.comment(NAME, 1, "/bot fix", "stranger")
+        event = parse_event("issue_comment", issue_comment_created(github, NAME, comment.id), settings=Settings())
+        before = len(minted(github))
+        with closing(wired(github, event, tmp_path / str(number), News())) as deps:
+            assert handle(event, deps).conclusion == "skipped"
+        kinds = [of_kind(each) for each in minted(github)[before:]]
+        assert kinds == (["read", "write"] if number == 0 else ["read"])
+    assert len(github.repo(NAME).comments(1)) == 3
 
 
 class Boom(Exception):
