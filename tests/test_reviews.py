@@ -192,9 +192,10 @@ def test_a_token_that_may_not_resolve_says_outdated_once(bench: Bench) -> None:
     assert [text_of(each) for each in bench.pull.comments].count("mended") == 2, "it was over, and is said again"
 
 
-def test_without_graphql_the_threads_are_read_by_rest(bench: Bench) -> None:
+@pytest.mark.parametrize("status", [301, 403, 404, 502])
+def test_without_graphql_the_threads_are_read_by_rest(bench: Bench, status: int) -> None:
     output = second_review(bench)
-    bench.desk.server.faults.add("POST", "/graphql$", "status", times=-1, status=404)
+    bench.desk.server.faults.add("POST", "/graphql$", "status", times=-1, status=status)
     receipt = bench.apply(output)
     assert [text_of(each) for each in bench.pull.comments if OUTDATED in each.body] == ["mended", "moved"]
     assert receipt.remark.startswith("1 of")

@@ -1,8 +1,9 @@
 """A pull request -> the threads on its lines that earlier reviews of ours opened, and how they are brought to an end.
 
 Ours is a thread whose first comment was written by our own account and begins with our marker. Read by GraphQL, which
-alone knows what is resolved; where that is refused, by REST, which knows the rest. Source: GitHub's GraphQL reference,
-PullRequestReviewThread and resolveReviewThread.
+alone knows what is resolved; where that can't be had, by REST, which knows the rest.
+
+Source: GitHub's GraphQL reference, PullRequestReviewThread and resolveReviewThread.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any, NamedTuple
 
 from bot.errors import ForgeError, NotFound
 from bot.forge.client import Client, shaped
-from bot.forge.failures import InDoubt
 from bot.marks import has_marker, marker
 
 PAGES = 30
@@ -22,8 +22,8 @@ PAGES = 30
 SHOWN = 30_000
 """Characters of a comment that are kept when it is marked as outdated."""
 OUTDATED = marker("outdated", "1")
-NO_GRAPHQL = ("forbidden", "not_found", "query_rejected", "http_405", "http_406")
-"""Refusals after which REST is asked instead."""
+FINAL = ("unauthorized", "rate_limited")
+"""Errors after which another way is no use."""
 
 QUERY = """
 query($owner: String!, $name: String!, $number: Int!, $after: String) {
@@ -103,7 +103,7 @@ def read_threads(client: Client, path: str, number: int, own: int) -> tuple[Thre
     try:
         return tuple(_by_graphql(client, path, number, own))
     except ForgeError as error:
-        if isinstance(error, InDoubt) or error.code not in NO_GRAPHQL:
+        if error.code in FINAL:
             raise
     rows = client.pages(f"{path}/pulls/{number}/comments", most=PAGES)
     answered = frozenset(row.get("in_reply_to_id") for row in rows)
@@ -133,7 +133,7 @@ def _resolve(client: Client, thread: Thread) -> bool:
     except NotFound:
         return True  # deleted meanwhile
     except ForgeError as error:
-        if error.code not in ("forbidden", "query_rejected"):
+        if error.code in FINAL:
             raise
         return False
     return True
