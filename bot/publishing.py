@@ -79,7 +79,7 @@ def begun_again(run: Run, event: Event) -> Run:
     """A run that ended badly and that a person starts again: from its beginning, or, where only a provider failed
     while the result was published, from there. What was paid for is not paid twice, and what was written stays.
     """
-    anew = Run(run_id=run.run_id, event=event, created_at=run.created_at)
+    anew = Run(run_id=run.run_id, event=event)  # opened now: a stop that was said to the first attempt is over
     failure, result = run.failure, run.result
     published_badly = failure and failure.blame == "provider" and failure.code not in MOVED
     if result is None or result.failure or result.held or not published_badly:
