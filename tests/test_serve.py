@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import socket
 import subprocess
@@ -13,9 +15,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.api.errands import PAUSES, TRIES
+from bot.api.signature import is_signed
 from bot.api.work import Crew
 from bot.errors import ConfigurationError, ProviderError
 from bot.settings import Settings
@@ -82,6 +88,15 @@ def test_a1_without_the_right_signature_nothing_comes_in(server: Serving, signat
     assert server.health().json()["waiting"] == 0
 
 
+@given(st.binary(max_size=200), st.binary(max_size=90), st.text(min_size=1, max_size=40))
+def test_a1_only_the_signature_of_these_bytes_is_good(body: bytes, other: bytes, secret: str) -> None:
+    key = secret.encode("utf-8", "surrogatepass")
+    good = b"sha256=" + hmac.new(key, body, hashlib.sha256).hexdigest().encode()
+    assert is_signed(body, good, [b"another", key])
+    assert is_signed(body, other, [key]) is (other == good)
+    assert is_signed(other, good, [key]) is (other == body)
+
+
 def raw(server: Serving, head: bytes, body: bytes = b"") -> bytes:
     """The first line of the answer to a request byte for byte."""
     parts = urlsplit(server.address)
@@ -106,6 +121,10 @@ def test_a_ping_is_answered_and_headers_are_needed(server: Serving) -> None:
     assert server.post({}, "d", "Not An Event").status_code == 400
     assert server.post({}, "x" * 300, "issues").status_code == 400
     assert server.health().status_code == 200
+    here = urlsplit(server.address)
+    for method, path, status in (("GET", "/webhook", 405), ("POST", "/webhook/", 404), ("GET", "/docs", 404)):
+        assert httpx.request(method, f"http://{here.netloc}{path}").status_code == status
+    assert server.post({}, "d", "schedule").status_code == 400
 
 
 def test_more_than_github_sends_is_not_read(server: Serving) -> None:

@@ -110,7 +110,7 @@ class Door:
 
 def make_app(door: Door, path: str) -> FastAPI:
     """The application: two routes, nothing else."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.add_api_route(path, door.webhook, methods=["POST"], response_model=None)
     app.add_api_route("/healthz", door.healthz, methods=["GET"], response_model=None)
     return app
