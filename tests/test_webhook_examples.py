@@ -71,7 +71,13 @@ def fetch(folder: Path, target: Path) -> None:
     work = folder / f"work-{os.getpid()}"
     work.mkdir(exist_ok=True)
     try:
-        subprocess.run([npm, "pack", "--silent", PACKAGE], cwd=work, check=True, capture_output=True, timeout=SECONDS)
+        subprocess.run(
+            [npm, "pack", "--silent", "--fetch-retries=1", PACKAGE],
+            cwd=work,
+            check=True,
+            capture_output=True,
+            timeout=SECONDS,
+        )
         next(work.glob("*.tgz")).replace(target)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired, StopIteration) as error:
         pytest.skip(f"no registry gave {PACKAGE}: {type(error).__name__}")
