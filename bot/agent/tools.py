@@ -154,7 +154,7 @@ class Report(Finish):
 
     summary: str = Field(min_length=1)
     """One or two sentences of Markdown about the change as a whole; no list of the findings."""
-    findings: tuple[Annotated[Finding, AfterValidator(_sound)], ...] = Field(default=(), max_length=FINDINGS)
+    findings: list[Annotated[Finding, AfterValidator(_sound)]] = Field(default_factory=list, max_length=FINDINGS)
     """What you found, worst first, by lines as they stand in the working tree; empty if you found nothing."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from io import StringIO
 from itertools import pairwise
 
 from unidiff import PatchSet, UnidiffParseError
@@ -46,7 +47,7 @@ def _file(text: str) -> Iterator[tuple[str, Hunks]]:
 def _hunks(text: str) -> Hunks:
     try:
         # Header lines of our own: those of the diff were read above, and can hold anything.
-        patch = PatchSet.from_string(f"--- a/x\n+++ b/x\n{text}")
+        patch = PatchSet(StringIO(f"--- a/x\n+++ b/x\n{text}"), metadata_only=True)
     except (UnidiffParseError, ValueError):  # a ValueError is a number that is too long to be one
         return ()
     if len(patch) != 1:

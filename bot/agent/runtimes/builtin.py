@@ -128,7 +128,7 @@ def _outcome(
 
 def findings_of(said: Finish) -> tuple[Finding, ...]:
     """What a review found, worst first; among equals in the order in which it was told."""
-    found = said.findings if isinstance(said, Report) else ()
+    found = said.findings if isinstance(said, Report) else []
     return tuple(sorted(found, key=lambda each: SEVERITIES.index(each.severity)))
 
 
