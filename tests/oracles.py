@@ -208,7 +208,7 @@ def ref_breach(found: Evidence, thing: Thing, before: Any, after: Any, ours: set
     if before is None:
         return None if thing.name.startswith(allowed.prefix) else f"{thing.name} created"
     forward = after is not None and contains(git, after, before)
-    if thing.name == f"refs/heads/{allowed.branch}" and forward:
+    if forward and (thing in ours or thing.name == f"refs/heads/{allowed.branch}"):
         return None
     return f"{thing.name}: {before} -> {after}" + ("" if forward else ", forced or deleted")
 

@@ -69,12 +69,14 @@ class Naps:
 
     def __init__(self) -> None:
         self.taken: list[float] = []
+        self.rest: Callable[[float], None] = lambda seconds: None
         self._lock = threading.Lock()
 
     def sleep(self, seconds: float) -> None:
         """Keep it and go on."""
         with self._lock:
             self.taken.append(seconds)
+        self.rest(seconds)
 
 
 class Trap:

@@ -21,6 +21,8 @@ from bot.forge.uploads import sha_of
 from bot.types.output import Commit, Receipt
 
 OUR_BRANCH = re.compile(r"bot/(?!.*(?:\.\.|//|/\.|\.lock(?:/|$)))[A-Za-z0-9][A-Za-z0-9._/-]*(?<![./])")
+RUN = re.compile(r"^Sandpiper-Run: ([0-9a-f]{16})$", re.MULTILINE)
+"""The trailer that says which run made a commit."""
 ATTEMPTS = 4
 """How often a branch may move between our look at it and our write before it is left alone."""
 SEEN = 100
@@ -102,6 +104,8 @@ class _Work:
         output = self._output
         if head is None or (head == output.parent and not output.create):
             return output.parent
+        if output.create and self._from_earlier_try(head):
+            return head
         if output.create:
             hint = "delete that branch and start again"
             raise Conflict("branch_exists", f"the branch {output.branch} exists and holds something else", hint=hint)
@@ -111,9 +115,15 @@ class _Work:
             raise _moved(output, head, f"and {obstacle}")
         return head
 
+    def _from_earlier_try(self, head: str) -> bool:
+        """Whether the same run left this commit on its own branch: a second try proposes something else on top."""
+        found = shaped(_commit, self._client.get(f"{self._path}/git/commits/{head}"))
+        runs = RUN.findall(self._output.message)
+        return bool(runs) and RUN.findall(found.message) == runs
+
     def make(self, on: str) -> Made:
-        """The commit, which nothing points to yet."""
-        tree = self._change.make(self._change.root(on))
+        """The commit, which nothing points to yet. On a branch of ours its tree is the one that was worked on."""
+        tree = self._change.make(self._change.root(self._output.parent if self._output.create else on))
         body = {"message": self._output.message, "tree": tree, "parents": [on]}
         # A commit that nothing points to is nobody's: making it twice does no harm.
         made = shaped(_commit, self._client.repeat("POST", f"{self._path}/git/commits", body))
@@ -127,7 +137,7 @@ class _Work:
         """Create the branch at our commit, or forward it. Raises Conflict where GitHub refuses."""
 
         def write() -> Made:
-            if self._output.create:
+            if self._output.create and made.parents == [self._output.parent]:
                 body: dict[str, Any] = {"ref": f"refs/heads/{self._output.branch}", "sha": made.sha}
                 self._client.write("POST", f"{self._path}/git/refs", body)
             else:
@@ -141,7 +151,7 @@ class _Work:
         """The proof, which says where the commit went when that is not where it was worked on."""
         output, on = self._output, made.parents[0]
         remark = ""
-        if on != output.parent:
+        if on != output.parent and not output.create:
             remark = f"put on top of {on[:7]}, which came in meanwhile; it was checked on {output.parent[:7]}"
         return Receipt(key=output.key, kind=output.kind, sha=made.sha, url=made.url, name=output.branch, remark=remark)
 
