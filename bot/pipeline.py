@@ -34,6 +34,10 @@ EXIT_CODES = {"task": 1, "caller": 2, "provider": 3, "person": 130}
 """By whose doing a run failed -> the process's exit code."""
 
 
+LOOKED_BACK = 200
+"""Runs among which an earlier refusal is looked for."""
+
+
 def handle(event: Event, deps: Deps) -> Run:
     """The whole story. A run that is completed already is returned as it is; errors become its true ending."""
     with _claimed(event, deps) as (run, mine):
@@ -130,11 +134,29 @@ def _answered(run: Run, decision: Decision, deps: Deps) -> Run:
         return complete(answer(run, decision, deps), decision.conclusion, None, deps)
     failure = None
     if isinstance(decision, Refuse):
-        for output in refusal(run.event, decision, day=datetime.now(UTC).date().isoformat()):
+        told = _told_today(run, deps)
+        for output in () if told else refusal(run.event, decision, day=datetime.now(UTC).date().isoformat()):
             run = put(run, output, deps)
         failure = Failure(code=decision.code, message=decision.reason, blame="caller")
     defect = isinstance(decision, Refuse) and decision.defect
     return complete(run, "failure" if defect else "skipped", failure, deps)
+
+
+def _told_today(run: Run, deps: Deps) -> bool:
+    """Whether this account heard a refusal in this repository today, as far as this machine's history goes.
+
+    Where there is none, the comment's own marker keeps it to one for each subject.
+    """
+    today = datetime.now(UTC).date()
+    return any(
+        isinstance(each.decision, Refuse)
+        and each.event.actor.id == run.event.actor.id
+        and each.event.repository.full_name == run.event.repository.full_name
+        and each.created_at.date() == today
+        and each.run_id != run.run_id
+        and each.receipts
+        for each in deps.store.list(limit=LOOKED_BACK)
+    )
 
 
 def _finished_elsewhere(run: Run, spec: RunSpec, deps: Deps) -> Run | None:

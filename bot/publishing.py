@@ -131,14 +131,15 @@ def _put_or_leave(run: Run, output: Output, deps: Deps) -> Run:
 
 def _put_on_what_moved(run: Run, output: Output, spec: RunSpec, result: RunResult, deps: Deps) -> Run:
     """Publish it; a commit that does not fit on the branch any more becomes a draft pull request into the branch."""
-    try:
-        return _put_or_leave(run, output, deps)
-    except Conflict as error:
-        instead = stacked(spec, result, settings=deps.settings)
-        if error.code != "head_moved" or not isinstance(output, Commit) or not instead:
-            raise
-        tell(deps, "publish", f"{error.message}: a pull request into {output.branch} instead")
-        run = _reloaded(run, deps)
+    instead = stacked(spec, result, settings=deps.settings) if isinstance(output, Commit) and not output.create else []
+    if not any(each.key in run.intents for each in instead):  # begun before a crash, it is gone on with
+        try:
+            return _put_or_leave(run, output, deps)
+        except Conflict as error:
+            if error.code != "head_moved" or not instead:
+                raise
+            tell(deps, "publish", f"{error.message}: a pull request into the branch instead")
+            run = _reloaded(run, deps)
     for each in instead:
         run = put(run, each, deps)
     return run

@@ -366,11 +366,16 @@ def test_who_may_not_is_told_once_a_day_and_nothing_is_spent(tmp_path: Path) -> 
     second = first.changed(id="another", trigger=first.trigger.changed(comment=comment))
     kit = Kit(tmp_path, first)
     kit.forge.comments[7] = [first.trigger.comment, comment]
-    for event in (first, second):
+    assert first.subject is not None
+    kit.forge.subjects[8] = first.subject.changed(number=8)
+    kit.forge.comments[8] = [comment]
+    elsewhere = second.changed(id="on another issue", subject=kit.forge.subjects[8])
+    for event in (first, second, elsewhere):
         run = handle(event, kit.deps())
         assert isinstance(run.decision, Refuse)
         assert exit_code(run) == 0
     assert len(kit.forge.comments[7]) == 3
+    assert len(kit.forge.comments[8]) == 1, "one word a day in the whole repository"
     assert kit.sandboxes.made == []
 
 

@@ -93,9 +93,9 @@ def test_what_we_did_ourselves_before_a_crash_does_not_stop_us(tmp_path: Path) -
     assert len(kit.forge.commits) == len(kit.forge.pulls) == 1
 
 
-def test_a_commit_that_fits_no_more_becomes_a_pull_request_into_the_branch(tmp_path: Path) -> None:
+def kit_on_a_branch_that_moves(folder: Path) -> Kit:
     event = pulled("labeled", "writer", label="bot:regenerate", fork=False, author="writer")
-    kit = Kit(tmp_path, event)
+    kit = Kit(folder, event)
     kit.forge = forge_for(event, policy=POLICY)
     kit.forge.branches["topic"] = HEAD
 
@@ -103,7 +103,29 @@ def test_a_commit_that_fits_no_more_becomes_a_pull_request_into_the_branch(tmp_p
         kit.forge.branches["topic"] = MOVED
         return make(request, workspace)
 
-    kit.sandboxes = FakeProvider(tmp_path / "boxes", meanwhile)
+    kit.sandboxes = FakeProvider(folder / "boxes", meanwhile)
+    return kit
+
+
+def test_a_branch_that_moves_back_after_a_crash_does_not_get_both(tmp_path: Path) -> None:
+    class Crash(BaseException): ...
+
+    def die(output: Output) -> None:
+        if output.key == "commit-new":
+            kit.forge.branches["topic"] = HEAD
+            raise Crash
+
+    kit = kit_on_a_branch_that_moves(tmp_path)
+    with pytest.raises(Crash):
+        handle(kit.event, kit.deps(after=die))
+    run = handle(kit.event, kit.deps())
+    assert run.conclusion == "success"
+    assert kit.forge.branches["topic"] == HEAD
+    assert len(kit.forge.commits) == len(kit.forge.pulls) == 1
+
+
+def test_a_commit_that_fits_no_more_becomes_a_pull_request_into_the_branch(tmp_path: Path) -> None:
+    kit = kit_on_a_branch_that_moves(tmp_path)
     run = handle(kit.event, kit.deps())
     assert run.conclusion == "success"
     assert kit.forge.branches["topic"] == MOVED
