@@ -18,10 +18,11 @@ from bot.errors import Conflict, ForgeError, NotFound
 from bot.forge.changes import Change
 from bot.forge.client import Client, shaped
 from bot.forge.uploads import sha_of
+from bot.marks import RUN_TRAILER
 from bot.types.output import Commit, Receipt
 
 OUR_BRANCH = re.compile(r"bot/(?!.*(?:\.\.|//|/\.|\.lock(?:/|$)))[A-Za-z0-9][A-Za-z0-9._/-]*(?<![./])")
-RUN = re.compile(r"^Sandpiper-Run: ([0-9a-f]{16})$", re.MULTILINE)
+RUN = re.compile(rf"^{RUN_TRAILER}: ([0-9a-f]{{16}})$", re.MULTILINE)
 """The trailer that says which run made a commit."""
 ATTEMPTS = 4
 """How often a branch may move between our look at it and our write before it is left alone."""
