@@ -22,7 +22,7 @@ from tests.github_server.faults import Fault, Kind
 from tests.stage import Stage, Tell, app_on_pull, labelled_issue, staged
 
 STORIES: dict[str, Tell] = {"issue": labelled_issue, "app": app_on_pull}
-SAMPLE = 4
+SAMPLE = 3
 """Calls of a story that meet one kind of fault, where not all do."""
 
 
@@ -70,7 +70,7 @@ TROUBLES: dict[str, Trouble] = {
     "done, silence": Trouble("hang_after", "writes", more={"seconds": 0.03}),
     "answer cut": Trouble("cut_after", "reads"),
     "answer half": Trouble("mangle_after", "reads"),
-    "stale": Trouble("stale", "reads", sample=9),
+    "stale": Trouble("stale", "reads", sample=6),
     "stale thrice": Trouble("stale", "reads", more={"times": 3}),
     "secondary, 7 s": Trouble("secondary_limit", more={"retry_after": 7}),
     "secondary, no time": Trouble("secondary_limit"),
@@ -93,7 +93,7 @@ TROUBLES: dict[str, Trouble] = {
     "moved, 307": Trouble("redirect", "writes", more={"status": 307}, **UNHEALED),
     "elsewhere, 302": Trouble("redirect", more={"status": 302, "location": "trap"}, **UNHEALED),
     "elsewhere, 308": Trouble("redirect", more={"status": 308, "location": "trap"}, **UNHEALED),
-    "dead from here": Trouble("drop_before", lasting=True, sample=9, **UNHEALED),
+    "dead from here": Trouble("drop_before", lasting=True, sample=6, **UNHEALED),
     "limited from here": Trouble("secondary_limit", lasting=True, more={"retry_after": 60}, **UNHEALED),
 }
 
