@@ -18,13 +18,13 @@ from bot.errors import SandboxExpired, SandpiperError
 from bot.execution import execute
 from bot.forge.ahead import reading_ahead
 from bot.forge.render import refusal
-from bot.marks import Mark, has_marker, read_mark, run_marker
+from bot.marks import has_marker, read_mark, run_marker
 from bot.publishing import begun_again, complete, finalise, publish, put, say_started
 from bot.redaction import redact
 from bot.triage.decide import decide
 from bot.triage.policy_shape import RESERVED, Policy
 from bot.types.decision import Answer, Decision, Go, Ignore, Refuse
-from bot.types.event import Event, Failed
+from bot.types.event import Comment, Event, Failed
 from bot.types.result import Failure
 from bot.types.run import Run, run_id_of
 from bot.types.task import RunSpec
@@ -51,13 +51,13 @@ def handle(event: Event, deps: Deps) -> Run:
 def _story(run: Run, deps: Deps) -> Run:
     with _reading_ahead(run, deps) as ahead:
         run, decision = _decided(run, ahead)
-        finished = _finished_elsewhere(run, decision.spec, ahead) if isinstance(decision, Go) else None
+        told = _told_elsewhere(run, decision.spec, ahead) if isinstance(decision, Go) else None
     if not isinstance(decision, Go):
         return _answered(run, decision, deps)
-    if finished:
+    if told and (finished := _finished_elsewhere(run, decision.spec, told, deps)):
         return finished
     if run.result is None or not run.intents:  # a result that another job made was not announced yet
-        run = say_started(run, decision.spec, deps)
+        run = say_started(run, decision.spec, deps, new=told is None and not run.intents)
     return publish(_executed(run, decision.spec, deps), deps)
 
 
@@ -159,19 +159,20 @@ def _told_today(run: Run, deps: Deps) -> bool:
     )
 
 
-def _finished_elsewhere(run: Run, spec: RunSpec, deps: Deps) -> Run | None:
-    """On a machine without this run's history the status comment tells whether another delivery has served it."""
+def _told_elsewhere(run: Run, spec: RunSpec, deps: Deps) -> Comment | None:
+    """On a machine without this run's history: its status comment, which an earlier delivery has written."""
     if spec.subject is None or run.intents:
         return None
     viewer, marker = deps.reader.viewer().id, run_marker(spec.run_id)
-    for comment in reversed(deps.reader.comments(spec.subject.number)):
-        mark = read_mark(comment.body) if comment.author.id == viewer and has_marker(comment.body, marker) else None
-        if mark is not None:
-            return _taken(run, spec, mark, comment.updated_at, deps)
-    return None
+    found = reversed(deps.reader.comments(spec.subject.number))
+    return next((each for each in found if each.author.id == viewer and has_marker(each.body, marker)), None)
 
 
-def _taken(run: Run, spec: RunSpec, mark: Mark, touched_at: str, deps: Deps) -> Run | None:
+def _finished_elsewhere(run: Run, spec: RunSpec, told: Comment, deps: Deps) -> Run | None:
+    """The run, ended, where its comment says that it is served or under way."""
+    mark, touched_at = read_mark(told.body), told.updated_at
+    if mark is None:
+        return None
     served = mark.status == "completed" and (mark.attempt >= run.event.attempt or mark.conclusion == "success")
     recently = datetime.now(UTC) - timedelta(minutes=spec.task.limits.minutes + 5)
     under_way = mark.status != "completed" and mark.attempt >= run.event.attempt

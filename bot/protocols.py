@@ -17,7 +17,7 @@ from bot.types.result import CheckFailure, Outcome
 from bot.types.run import Progress, Run
 from bot.types.sandbox import Changes, ExecRequest, ExecResult, SandboxInfo, SandboxRecord, SandboxStats, Template
 from bot.types.task import Limits, RunSpec
-from bot.types.value import CommentKind, Permission
+from bot.types.value import CommentKind, Permission, SubjectKind
 
 Stream = Literal["stdout", "stderr"]
 OnOutput = Callable[[Stream, bytes], None]
@@ -168,8 +168,11 @@ class ForgeReader(ForgeReviews, Protocol):
     def permission(self, actor: Actor) -> Permission:
         """What that account may do here, `none` for a stranger, and for a login that now belongs to another id."""
 
-    def subject(self, where: int | str) -> Subject | None:
-        """An issue or pull request by number, or the open pull request from `owner:branch`; None if there is none."""
+    def subject(self, where: int | str, *, kind: SubjectKind | None = None) -> Subject | None:
+        """An issue or pull request by number, or the open pull request from `owner:branch`; None if there is none.
+
+        `kind` is what the number stands for, where that is known: it saves a question.
+        """
 
     def comments(self, number: int, *, kind: CommentKind = "issue", since: str | None = None) -> tuple[Comment, ...]:
         """Comments, oldest first; those changed since an ISO time if given."""

@@ -34,10 +34,12 @@ ENDINGS = frozenset({"note-completed", "check-completed", "labels-trigger"})
 """Keys of what told of an end that was not the last."""
 
 
-def say_started(run: Run, spec: RunSpec, deps: Deps) -> Run:
-    """The first sign of life on the forge."""
+def say_started(run: Run, spec: RunSpec, deps: Deps, *, new: bool = False) -> Run:
+    """The first sign of life on the forge; `new` where its comments were just read and none is this run's."""
     tell(deps, "announce", f"run {run.run_id}: task {spec.task.name} for {spec.requester.login}")
     for output in announce(run.event, spec, settings=deps.settings):
+        if isinstance(output, Note):
+            output = output.changed(new=new)
         if output.kind != "check" or run.result is None:  # a check that is done already need not be begun
             run = _put_or_leave(run, output, deps)
     return run
@@ -204,7 +206,7 @@ def _moved(run: Run, spec: RunSpec, result: RunResult, deps: Deps) -> tuple[str,
     reader, subject = deps.reader, spec.subject
     asks = spec.trust == "writer" and not isinstance(run.event.trigger, Scheduled)  # a clock has no account to ask for
     now, level, policy = together(
-        lambda: reader.subject(subject.number) if subject else None,
+        lambda: reader.subject(subject.number, kind=subject.kind) if subject else None,
         lambda: reader.permission(spec.requester) if asks else None,
         lambda: reader.file(deps.settings.policy, spec.repository.default_branch),
     )

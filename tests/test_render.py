@@ -166,7 +166,7 @@ def test_a_pull_request_of_this_repository_gets_the_commit_itself() -> None:
     assert (commit.branch, commit.create, commit.parent) == ("feature", False, HEAD)
     assert not only(outputs, Pull)
     moved = stacked(spec(subject("pull_request")), result(), settings=SETTINGS)
-    assert kinds(moved) == ["commit", "pull"]
+    assert kinds(tuple(moved)) == ["commit", "pull"]
     on_top, into = moved
     assert isinstance(on_top, Commit)
     assert isinstance(into, Pull)

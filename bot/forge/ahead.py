@@ -44,6 +44,8 @@ class Plan(NamedTuple):
     """The default branch."""
     named: int | None
     """The subject that somebody named who can't be a stranger."""
+    kind: SubjectKind | None
+    """What the subject is, where the payload says it."""
     asks_for_run: bool
     """Whether a comment's command is the name of a task, rather than of an answer."""
     conventions: tuple[str, ...]
@@ -99,18 +101,24 @@ class ReadingAhead:
         path, branch = self._plan.policy, self._plan.branch
         self._questions.start(("file", path, branch), lambda: self._guess.file(path, branch))
         if (number := self._plan.named) is not None:
-            self._questions.start(("subject", number), lambda: self._guess.subject(number))
+            self._questions.start(("subject", number), lambda: self._guess.subject(number, kind=self._plan.kind))
         return self._questions.answer(("permission", actor.id, actor.login), lambda: self._reader.permission(actor))
 
-    def subject(self, where: int | str) -> Subject | None:
+    def subject(self, where: int | str, *, kind: SubjectKind | None = None) -> Subject | None:
         """What the run is about, as it is now."""
-        self._subject = self._questions.answer(("subject", where), lambda: self._reader.subject(where))
+        self._subject = self._questions.answer(("subject", where), lambda: self._reader.subject(where, kind=kind))
         return self._subject
 
     def comments(self, number: int, *, kind: CommentKind = "issue", since: str | None = None) -> tuple[Comment, ...]:
-        """Comments. Those since a time are for the look at the comment that asked; the subject is looked at next."""
+        """Comments. Those since a time are for the look at the comment that asked; the subject is looked at next.
+
+        Where that comment may start a run, all of them will be read for it, so they are read now.
+        """
         if since is not None and self._plan.asks_for_run:
-            self._questions.start(("subject", number), lambda: self._guess.subject(number))
+            subject_kind = self._plan.kind
+            self._questions.start(("subject", number), lambda: self._guess.subject(number, kind=subject_kind))
+            every = self.comments(number, kind=kind)
+            return tuple(each for each in every if max(each.created_at, each.updated_at) >= since)
         key = ("comments", number, kind, since)
         return self._questions.answer(key, lambda: self._reader.comments(number, kind=kind, since=since))
 
@@ -166,7 +174,9 @@ def reading_ahead(
     asks = verb is not None and verb not in answered
     questions = Questions()
     try:
-        yield ReadingAhead(reader, questions, Plan(settings.policy, branch, named, asks, tuple(conventions[:1])))
+        kind = subject.kind if subject else None
+        plan = Plan(settings.policy, branch, named, kind, asks, tuple(conventions[:1]))
+        yield ReadingAhead(reader, questions, plan)
     finally:
         questions.close()
 

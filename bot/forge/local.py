@@ -155,7 +155,7 @@ class LocalReader:
         person = Person.model_validate(people[actor.login]) if actor.login in people else None
         return person.permission if person and person.id == actor.id else "none"
 
-    def subject(self, where: int | str) -> Subject | None:
+    def subject(self, where: int | str, *, kind: SubjectKind | None = None) -> Subject | None:
         if isinstance(where, str):
             branch = where.partition(":")[2]
             threads = (read_thread(self._folder, number) for number in numbers(self._folder))

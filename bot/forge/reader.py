@@ -15,7 +15,7 @@ from bot.forge.client import Reads, bad_answer, shaped
 from bot.protocols import ForgeReader
 from bot.types.event import Actor, Comment, Repository, Revision, Subject
 from bot.types.result import Annotation, CheckFailure
-from bot.types.value import CommentKind, Permission
+from bot.types.value import CommentKind, Permission, SubjectKind
 
 COMMENT_PAGES = 10
 """Pages of comments that are read; a conversation with more is read from its end."""
@@ -55,11 +55,13 @@ class GitHubReader:
         # A login can be given up and taken by somebody else between the event and now; an id can't.
         return shaped(permission_of, data) if shaped(id_of, data) == actor.id else "none"
 
-    def subject(self, where: int | str) -> Subject | None:
+    def subject(self, where: int | str, *, kind: SubjectKind | None = None) -> Subject | None:
         """By number: an issue or pull request. By `owner:branch`: the open pull request from there."""
         if isinstance(where, str):
             return self._pull_from(where)
         try:
+            if kind == "pull_request":
+                return shaped(shapes.pull, self._reads.get(f"{self._path}/pulls/{where}"))
             data = self._reads.get(f"{self._path}/issues/{where}")
         except NotFound:
             return None

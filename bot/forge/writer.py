@@ -53,7 +53,7 @@ class GitHubWriter:
             case Reaction():
                 return self._react(output)
             case Note():
-                return self._note(output)
+                return self._note(output, doubt=doubt)
             case LabelChange():
                 return self._label(output, doubt)
             case Commit():
@@ -82,12 +82,12 @@ class GitHubWriter:
         made = self._client.repeat("POST", f"{self._path}/{target}/reactions", {"content": output.content})
         return Receipt(key=output.key, kind=output.kind, id=shaped(_id, made))
 
-    def _note(self, output: Note) -> Receipt:
+    def _note(self, output: Note, *, doubt: bool) -> Receipt:
         """Edit the comment of ours that starts with the marker; write it where there is none."""
         body = f"{output.marker}\n{output.body}"
         known = self._notes.get((output.number, output.marker))
         made = self._edit(known, body) if known else None
-        if made is None:
+        if made is None and not (output.new and known is None and not doubt):
             # Also without a doubt: an earlier delivery on another machine may have written it.
             made = self._find_note(output)
             if made is not None and made.get("body") != body:

@@ -27,7 +27,7 @@ from bot.types.output import (
     Review,
 )
 from bot.types.result import CheckFailure
-from bot.types.value import CommentKind, Permission
+from bot.types.value import CommentKind, Permission, SubjectKind
 
 Recorded = TypeVar("Recorded", Reaction, Pull, Check, Review, ClosePull, DeleteBranch, Revert)
 Hook = Callable[[Output], None]
@@ -80,7 +80,7 @@ class FakeReader:
         self.forge.reads.append("permission")
         return self.forge.permissions.get(actor.login, "none")
 
-    def subject(self, where: int | str) -> Subject | None:
+    def subject(self, where: int | str, *, kind: SubjectKind | None = None) -> Subject | None:
         self.forge.reads.append("subject")
         if isinstance(where, int):
             return self.forge.subjects.get(where)

@@ -218,7 +218,7 @@ def _fresh(event: Event, reader: ForgeReader) -> Subject | Refuse | None:
         where = trigger.number
     if where is None:
         return None
-    fresh = reader.subject(where)
+    fresh = reader.subject(where, kind=event.subject.kind if event.subject else None)
     if fresh is None or (isinstance(trigger, Failed) and not _is_home(event, fresh)):
         return Refuse(code="subject_gone", reason="there is no such issue or pull request")
     return snapshot(event, fresh)

@@ -36,7 +36,7 @@ class Refuse(Value):
 
 
 class Undoing(Value):
-    """A run that is being undone. What is said about it at the end is made from the receipts of the answer's outputs."""
+    """A run that is being undone; what is said at the end is made from the receipts of the answer's outputs."""
 
     number: int
     """The subject."""

@@ -39,6 +39,8 @@ class Note(Value):
     """Hidden first line (an HTML comment) that identifies the comment; a comment of ours with it is edited."""
     body: str
     """Sanitised Markdown behind the marker line, 65,536 characters at most with it."""
+    new: bool = False
+    """Whether the comments were just read and none has the marker, so that it need not be looked for again."""
 
 
 class LabelChange(Value):
