@@ -108,3 +108,14 @@ def test_help_of_every_command_is_there() -> None:
 def test_agents_md_stays_short_and_the_tour_is_one_sitting() -> None:
     assert len((ROOT / "AGENTS.md").read_text(encoding="utf-8").splitlines()) <= 60
     assert len((ROOT / "docs" / "tour.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def test_the_tests_that_the_security_page_names_exist() -> None:
+    named = re.findall(r"`(test_\w+)::(test_\w*)`", (ROOT / "docs" / "security.md").read_text(encoding="utf-8"))
+    assert len(named) > 40
+    missing = []
+    for file, name in named:
+        path = ROOT / "tests" / f"{file}.py"
+        if not path.exists() or not re.search(rf"^def {name}", path.read_text(encoding="utf-8"), re.MULTILINE):
+            missing.append(f"{file}::{name}")
+    assert not missing
