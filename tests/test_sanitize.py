@@ -221,3 +221,26 @@ def test_a_title_closes_only_its_own_issue() -> None:
     assert one_line("Fixes #7, fixes x/y#5 for @bob", limit=72, issue=5) == "Fixes 7, fixes x/y 5 for bob"
     assert one_line("Fix the parser (fixes #5)", limit=72, issue=5) == "Fix the parser (fixes #5)"
     assert one_line("closes GH-9 https://github.com/x/y/issues/1", limit=72) == "closes GH 9 github.com/x/y/issues/1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("fi\u200bxes #7", "fi`xes #7", "fi@xes #7", "fixes #@7", "fixes #x://7", "cl\0oses GH@-7", "fixes o/r#@@7"),
+        "a" * 60 + " fixes #567",  # the cut leaves another issue's number
+    ],
+)
+def test_what_is_taken_out_of_a_title_brings_nothing_to_life(text: str) -> None:
+    assert not re.search(r"(?:fixes|closes) \S*(?:#|GH-)[0-9]", one_line(text, limit=72, issue=567))
+
+
+@given(
+    st.lists(
+        st.sampled_from(["fixes", "fi", "xes", " ", "#", "7", "@", "x://", "`", "\u200b", "gh", "-", "http:", "//"])
+    )
+)
+def test_a_title_of_such_pieces_is_dead(pieces: list[str]) -> None:
+    out = one_line("".join(pieces), limit=72)
+
+    assert not re.search(r"@\w|://", out)
+    assert not (re.search(r"\bfixes\b", out) and re.search(r"#[0-9]|\bgh-[0-9]", out))

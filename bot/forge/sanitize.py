@@ -28,6 +28,7 @@ _LINE_ENDS = re.compile("\r\n?|\u2028|\u2029")
 _KEYWORD = re.compile(r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?)\b", re.IGNORECASE)
 _REFERENCE = re.compile(r"#[0-9]|\bgh-[0-9]|/(?:issues|pull|discussions)/[0-9]", re.IGNORECASE)
 _ADDRESS = re.compile(r"://|www\.|@[\w-]", re.IGNORECASE)
+_ALIVE = re.compile(r"@+(?=[\w-])|[a-z][a-z0-9+.-]{0,20}://|\bwww\.(?=\w)", re.IGNORECASE)
 _WORD = re.compile(r"""^([(\[{<"'“‘*_~,;:]*)(.*?)([)\]}>"'”’.,;:!?*_~…]*)$""", re.DOTALL)
 _SAFE_URL = re.compile(r"https?://[A-Za-z0-9.:-]+(?:[/?#][A-Za-z0-9._~:/?#@!$&'()*+,;=%-]*)?")
 
@@ -96,14 +97,26 @@ def sanitize(
 def one_line(text: str, *, limit: int, issue: int | None = None, repository: str = "") -> str:
     """A title or a commit's subject: plain text, where neither Markdown nor code spans exist to make things inert."""
     allowed = Allowed("", issue, repository, "")
-    closing = _KEYWORD.search(text) is not None
-    words = []
-    for word in clean(text).replace("`", "").split():
-        if closing and _REFERENCE.search(word) and not allowed.reference(word.strip("()[].,;:!?")):
-            word = re.sub(r"#(?=[0-9])|(?<=gh)-(?=[0-9])", " ", word, flags=re.IGNORECASE).strip()
-        words.append(re.sub(r"@+(?=[\w-])|[a-z][a-z0-9+.-]{0,20}://", "", word, flags=re.IGNORECASE))
-    line = " ".join(" ".join(words).split())
-    return line if size(line) <= limit else _fit(line, limit - 1).rstrip() + "…"
+    line = _dead(clean(text[: 20 * limit]).replace("`", ""), allowed)
+    # The cut may fall into a number and name another issue by what is left of it.
+    return line if size(line) <= limit else _dead(_fit(line, limit - 1).rstrip() + "…", allowed)
+
+
+def _dead(line: str, allowed: Allowed) -> str:
+    """Without mentions, addresses and foreign references, again and again: what a round took out may have hidden one,
+    as in `fixes #@5` or `fi@xes #5`.
+    """
+    while True:
+        closing = _KEYWORD.search(line) is not None
+        words = []
+        for word in line.split():
+            if closing and _REFERENCE.search(word) and not allowed.reference(word.strip("()[].,;:!?")):
+                word = re.sub(r"#(?=[0-9])|(?<=gh)-(?=[0-9])", " ", word, flags=re.IGNORECASE).strip()
+            words.append(_ALIVE.sub("", word))
+        less = " ".join(" ".join(words).split())
+        if less == line:
+            return line
+        line = less
 
 
 def clean(text: str) -> str:
