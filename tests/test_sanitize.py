@@ -227,7 +227,7 @@ def test_a_title_closes_only_its_own_issue() -> None:
     "text",
     [
         *("fi\u200bxes #7", "fi`xes #7", "fi@xes #7", "fixes #@7", "fixes #x://7", "cl\0oses GH@-7", "fixes o/r#@@7"),
-        "a" * 60 + " fixes #567",  # the cut leaves another issue's number
+        "a" * 62 + " fixes #567",  # the cut leaves another issue's number
     ],
 )
 def test_what_is_taken_out_of_a_title_brings_nothing_to_life(text: str) -> None:
