@@ -22,6 +22,8 @@ from bot.types.value import Conclusion, RunId, Status, Trust, Value
 LEADING_LINES = 4
 """Only so many lines at the top may be ours; a quotation of an old comment further down is not read."""
 
+STATE = 12_000
+"""Characters of a state at the most: with the longest text behind it a comment still fits."""
 _STATE = re.compile(r"<!-- sandpiper:state=([A-Za-z0-9_-]{1,20000}) -->")
 
 
@@ -51,8 +53,8 @@ class Mark(Value):
 
     run: RunId
     """The run."""
-    task: str
-    """Name of its task."""
+    task: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+    """Name of its task; it is written into the commit that undoes the run."""
     status: Status
     """How far it is."""
     conclusion: Conclusion | None = None
@@ -65,6 +67,8 @@ class Mark(Value):
     """How far that account's request was trusted."""
     instructions: Annotated[str, StringConstraints(max_length=2000)] = ""
     """What was asked for in free text, so that `retry` can ask for the same."""
+    cut: bool = False
+    """Whether that is only the beginning of it."""
     made: Made = Made()
     """What it published."""
 
@@ -114,9 +118,16 @@ def has_marker(body: str, wanted: str) -> bool:
 
 
 def state_line(mark: Mark) -> str:
-    """The hidden line that keeps a run's state."""
-    data = base64.urlsafe_b64encode(mark.model_dump_json().encode()).decode().rstrip("=")
+    """The hidden line that keeps a run's state. What was asked for is cut where the line would be too long."""
+    data = _encoded(mark)
+    while len(data) > STATE and mark.instructions:
+        mark = mark.changed(instructions=mark.instructions[: len(mark.instructions) * 3 // 4], cut=True)
+        data = _encoded(mark)
     return f"<!-- sandpiper:state={data} -->"
+
+
+def _encoded(mark: Mark) -> str:
+    return base64.urlsafe_b64encode(mark.model_dump_json().encode()).decode().rstrip("=")
 
 
 def read_mark(body: str) -> Mark | None:

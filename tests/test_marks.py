@@ -9,6 +9,7 @@ from markdown_it import MarkdownIt
 
 from bot.marks import (
     LEADING_LINES,
+    STATE,
     Made,
     Mark,
     has_marker,
@@ -34,11 +35,24 @@ def mark(instructions: str = "") -> Mark:
 def test_a_state_survives_the_comment_and_stays_invisible(instructions: str) -> None:
     body = f"{run_marker(RUN)}\r\n{state_line(mark(instructions))}\r\n### Done\r\n"
 
-    assert read_mark(body) == mark(instructions)
+    found = read_mark(body)
+    assert found is not None
+    assert found == mark(found.instructions).changed(cut=found.cut)
+    assert instructions == found.instructions if not found.cut else instructions.startswith(found.instructions)
     assert has_marker(body, run_marker(RUN))
     blocks = [token.type for token in MarkdownIt("commonmark").parse(body)]
     assert blocks.count("html_block") == 2
     assert blocks[-3:] == ["heading_open", "inline", "heading_close"]
+
+
+def test_a_state_has_a_size_whatever_was_asked() -> None:
+    labels = tuple("\U0001f600" * 49 + chr(65 + each) for each in range(20))
+    before = mark("\x01" * 2000).changed(made=Made(branch="b" * 255, sha="a" * 40, labels=labels))
+    line = state_line(before)
+    found = read_mark(line)
+    assert len(line) <= STATE + 40
+    assert found is not None
+    assert (found.made, found.cut, before.instructions.startswith(found.instructions)) == (before.made, True, True)
 
 
 MADE = st.builds(

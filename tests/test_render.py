@@ -405,3 +405,43 @@ def test_the_step_summary_speaks_for_every_kind_of_run() -> None:
     assert "`fix` done" in step_summary(done)
     assert "no write access" in step_summary(refused)
     assert branch_name(spec(None)) == "bot/fix-01234567"
+
+
+def test_what_the_first_sign_says_of_the_network_is_true() -> None:
+    def said(trust: Trust, *hosts: str) -> str:
+        run_spec = spec(subject(), trust=trust)
+        run_spec = run_spec.changed(task=run_spec.task.changed(hosts=hosts))
+        made = status_note(run_spec, None, (), status="in_progress", conclusion=None, failure=None, settings=SETTINGS)
+        assert made is not None
+        return made.body
+
+    assert "in a sandbox without network," in said("writer")
+    assert "in a sandbox without network," in said("fork", "pypi.test")
+    assert "in a sandbox that reaches nothing but `pypi.test`," in said("writer", "pypi.test")
+    assert "`a.test`, `b.test`, `c.test` and 1 more host," in said("writer", "a.test", "b.test", "c.test", "d.test")
+
+
+def test_a_pull_request_into_the_default_branch_of_its_own_does_not_say_that_it_moved() -> None:
+    about = subject("pull_request")
+    assert about.pull is not None
+    opened = Receipt(key="pull", kind="pull", id=9, url="https://github.com/octo/demo/pull/9")
+    from_main = about.changed(pull=about.pull.changed(head=Revision(ref="main", sha=HEAD)))
+
+    assert "moved on" in note(spec(about), result(), opened).body
+    assert "moved on" not in note(spec(from_main), result(), opened).body
+
+
+def test_the_longest_comment_fits_with_the_longest_state() -> None:
+    reports = [
+        CommandReport(
+            phase="after", argv=("make", f"t{each}"), ending="exited", exit_code=1, seconds=1, output="y\n" * 3000
+        )
+        for each in range(30)
+    ]
+    files = tuple(FileChange(path="d/" * 90 + f"f{each}.py", new=CODE.new) for each in range(60))
+    changes = Changes(files=files, skipped=tuple("s" * 180 + str(each) for each in range(60)))
+    outcome = result(summary="word " * 4000, changes=changes, reports=tuple(reports))
+
+    long = note(spec(subject()).changed(instructions="\x01" * 2000), outcome)
+
+    assert size(f"{long.marker}\n{long.body}") <= 65_536

@@ -288,3 +288,23 @@ def test_marks_are_read_from_our_comments_only() -> None:
     forged = run_comment(Made(labels=("one",))).changed(author=Actor(login="stranger", id=5))
     assert read_mark(forged.body) is not None
     assert "No run" in note_of(answer_to("/bot undo", forged))
+
+
+def test_a_request_that_was_not_kept_whole_is_not_repeated_in_part() -> None:
+    event = commented("/bot retry")
+    for cut in (False, True):
+        mark = read_mark(run_comment().body)
+        assert mark is not None
+        body = f"{run_marker(RUN)}\n{state_line(mark.changed(instructions='Only the', cut=cut))}\n### done"
+        decision = judge(event, forge_for(event, comments=(run_comment().changed(body=body),)), model=no_model)
+        assert isinstance(decision, Answer if cut else Go)
+    assert isinstance(decision, Answer)
+    assert "too long" in note_of(decision)
+
+
+def test_a_mark_with_no_tasks_name_is_none() -> None:
+    """Its task's name would stand in the commit that undoes it."""
+    mark = read_mark(run_comment().body)
+    assert mark is not None
+    forged = mark.model_copy(update={"task": "fix did\n\nFixes octo/other#1"})
+    assert read_mark(state_line(forged)) is None

@@ -24,6 +24,10 @@ from bot.types.run import Run
 from bot.types.task import RunSpec
 from bot.types.value import Conclusion, Status
 
+SHOWN_HOSTS = 3
+INSTRUCTIONS = 2_000
+"""Characters of what was asked for that a status comment keeps."""
+
 
 def announce(event: Event, spec: RunSpec, *, settings: Settings) -> tuple[Output, ...]:
     """The first sign of life: eyes, the status comment, and where the task shows one a check that is under way."""
@@ -95,6 +99,7 @@ def status_note(
     """The one status comment of a run, in every stage of its life. None where there is nothing to comment on."""
     if spec.subject is None or "comment" not in spec.task.outputs:
         return None
+    instructions = redact(spec.instructions, ())
     mark = Mark(
         run=spec.run_id,
         task=spec.task.name,
@@ -103,7 +108,8 @@ def status_note(
         attempt=attempt,
         requester=spec.requester.id,
         trust=spec.trust,
-        instructions=redact(spec.instructions, ())[:2000],
+        instructions=instructions[:INSTRUCTIONS],
+        cut=len(instructions) > INSTRUCTIONS,
         made=made_of(receipts),
     )
     text = _report(spec, result, receipts, status, conclusion, failure, settings, artifacts_url)
@@ -162,9 +168,21 @@ def _under_way(spec: RunSpec, settings: Settings) -> str:
     minutes = f"{spec.task.limits.minutes:g} minute{'' if spec.task.limits.minutes == 1 else 's'}"
     revision = f"{code_span(clean(spec.revision.ref))} at `{spec.revision.sha[:7]}`"
     return (
-        f"Asked for by {person_of(spec, settings)}. It works on {revision}, in a sandbox without network, "
+        f"Asked for by {person_of(spec, settings)}. It works on {revision}, in a sandbox {_reach(spec)}, "
         f"for {minutes} at the most. This comment will tell how it ended.\n\n"
         f"To stop it, comment `{settings.phrase} stop`."
+    )
+
+
+def _reach(spec: RunSpec) -> str:
+    """What the sandbox may talk to: code from a fork and of strangers to nobody, whatever the task says."""
+    hosts = spec.task.hosts if spec.trust == "writer" else ()
+    if not hosts:
+        return "without network"
+    named = ", ".join(code_span(clean(each)) for each in hosts[:SHOWN_HOSTS])
+    more = len(hosts) - SHOWN_HOSTS
+    return f"that reaches nothing but {named}" + (
+        f" and {more} more host{'' if more == 1 else 's'}" if more > 0 else ""
     )
 
 
@@ -201,8 +219,10 @@ def _how(spec: RunSpec, receipts: Sequence[Receipt]) -> list[str]:
     """What people should know about how it was written."""
     remarks = [receipt.remark for receipt in receipts if receipt.remark]
     pull = next((receipt for receipt in receipts if receipt.kind == "pull"), None)
-    if pull and spec.subject and spec.subject.pull and "branch" in spec.task.outputs:
-        branch = code_span(clean(spec.subject.pull.head.ref))
+    head = spec.subject.pull.head.ref if spec.subject and spec.subject.pull else ""
+    # On the default branch itself nothing is ever committed, whether it moved on or not.
+    if pull and head not in ("", spec.repository.default_branch) and "branch" in spec.task.outputs:
+        branch = code_span(clean(head))
         remarks.append(f"{branch} moved on meanwhile and touched the same files, so this is a pull request into it.")
     return remarks
 

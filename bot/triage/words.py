@@ -56,6 +56,9 @@ def _retry(case: Case, number: int, request: Request, marks: list[Mark]) -> Requ
             "The last run was asked for by somebody who may do less here than you. Read what they asked for, and ask."
         )
         return told(case.event, number, "retry", text)
+    if not request.text and last.cut:
+        text = "What was asked for last is too long to be kept here. Ask for it again in a comment of its own."
+        return told(case.event, number, "retry", text)
     return Request(name=last.task, text=request.text or last.instructions, options=request.options)
 
 
