@@ -36,7 +36,7 @@ from bot.forge.events import load_payload, parse_event
 from bot.forge.render import proposals, step_summary
 from bot.pipeline import exit_code, handle, propose
 from bot.protocols import Cancelled as IsCancelled
-from bot.publishing import finalise
+from bot.publishing import finalise, owes_word, say_ended
 from bot.redaction import Secrets, redact, secrets_of
 from bot.settings import Settings, load_settings
 from bot.stop import stoppable
@@ -150,13 +150,15 @@ def _without_result(proposal: Run | None) -> RunResult:
 
 def _finalise(visit: Visit, *, writes: bool, cancelled: bool) -> Run | None:
     deps, run = visit.deps, visit.deps.store.load(run_id_of(visit.event))
-    if run is None or run.status == "completed":
+    if run is None or (run.status == "completed" and not owes_word(run)):
         return None
     # An engine that is gone has no leftovers that could be removed, and the comment must be made true all the same.
     with contextlib.suppress(SandboxError):
         deps.sandboxes.sweep(run.run_id)
     if not writes:
         return None
+    if run.status == "completed":  # killed between its end on the record and the comment
+        return say_ended(run, deps)
     failure = Failure(
         code="job_cancelled" if cancelled else "job_died",
         message="the job was cancelled" if cancelled else "the job ended before the run did",

@@ -19,7 +19,18 @@ from bot.execution import execute
 from bot.forge.ahead import reading_ahead
 from bot.forge.render import refusal
 from bot.marks import has_marker, read_mark, run_marker
-from bot.publishing import begun_again, complete, finalise, publish, put, say_started
+from bot.publishing import (
+    begun_again,
+    complete,
+    finalise,
+    owes_word,
+    publish,
+    put,
+    say_ended,
+    say_started,
+    unfinished,
+    unheard,
+)
 from bot.redaction import redact
 from bot.triage.decide import decide
 from bot.triage.policy_shape import RESERVED, Policy
@@ -39,11 +50,16 @@ LOOKED_BACK = 200
 
 
 def handle(event: Event, deps: Deps) -> Run:
-    """The whole story. A run that is completed already is returned as it is; errors become its true ending."""
+    """The whole story. A run that is completed already is returned as it is; errors become its true ending.
+
+    One that is completed for nothing but a forge that did not answer goes on; one whose end nobody heard says it.
+    """
     with _claimed(event, deps) as (run, mine):
         if not mine:
             return run
         if run.status == "completed":
+            if _is_over(run, event) and owes_word(run) and not unheard(run):
+                return say_ended(run, deps)
             run = _reopen(run, event, deps)
         return _with_true_ending(run, deps, _story)
 
@@ -103,6 +119,11 @@ def _is_settled(run: Run, event: Event) -> bool:
     """
     if isinstance(event.trigger, Failed) and isinstance(run.decision, Ignore):
         return False
+    return _is_over(run, event) and not unfinished(run)
+
+
+def _is_over(run: Run, event: Event) -> bool:
+    """Whether the run ended, and nobody started it again since."""
     return run.status == "completed" and (event.attempt <= run.event.attempt or run.conclusion == "success")
 
 

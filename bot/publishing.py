@@ -30,8 +30,11 @@ MOVED = frozenset(
     {"branch_exists", "branch_gone", "empty_commit", "head_moved", "rejected", "subject_gone", "tree_differs"}
 )
 """Failures of a publication that the same result would meet again."""
-ENDINGS = frozenset({"note-completed", "check-completed", "labels-trigger"})
+WORD, CHECKED, TAKEN_OFF = "note-completed", "check-completed", "labels-trigger"
+ENDINGS = frozenset({WORD, CHECKED, TAKEN_OFF})
 """Keys of what told of an end that was not the last."""
+UNHEARD = frozenset({"unreachable", "rate_limited"})
+"""Failures that say nothing but that the forge did not answer."""
 
 
 def say_started(run: Run, spec: RunSpec, deps: Deps, *, new: bool = False) -> Run:
@@ -66,33 +69,67 @@ def finalise(run: Run, deps: Deps, failure: Failure, conclusion: Conclusion = "f
     """End a run that can't go on, in the store and on the forge, whatever state it is in."""
     if run.status == "completed":
         return run
-    run = complete(run, conclusion, failure, deps)
-    if isinstance(run.decision, Go) and run.intents:
+    return say_ended(complete(run, conclusion, failure, deps), deps)
+
+
+def say_ended(run: Run, deps: Deps) -> Run:
+    """Tell the forge how a run ended that ended on the record, if it was told of its beginning and listens."""
+    conclusion = run.conclusion
+    if isinstance(run.decision, Go) and run.intents and conclusion:
         spec = run.decision.spec
         with contextlib.suppress(ForgeError):
-            run = _close(run, spec, conclusion, failure, deps)
-        if note := _last_word(run, spec, conclusion, failure, deps):
+            run = _close(run, spec, conclusion, run.failure, deps)
+        run = _reloaded(run, deps)  # with the intent of a write that failed
+        if note := _last_word(run, spec, conclusion, run.failure, deps):
             with contextlib.suppress(ForgeError):
                 run = put(run, note, deps)
     return run
 
 
+def owes_word(run: Run) -> bool:
+    """Whether the run is over and what people see of it does not say so."""
+    written = {receipt.key for receipt in run.receipts}
+    if run.status != "completed" or not isinstance(run.decision, Go) or not run.intents:
+        return False
+    spec = run.decision.spec
+    silent = spec.subject is not None and "comment" in spec.task.outputs and WORD not in written
+    return silent or ("check-in_progress" in run.intents and CHECKED not in written and "check" in spec.task.outputs)
+
+
+def unheard(run: Run) -> bool:
+    """Whether the run ended for nothing but a forge that did not answer, and can go on without being paid for again."""
+    if run.status != "completed" or run.failure is None or run.failure.code not in UNHEARD:
+        return False
+    return run.decision is None or _published_badly(run)
+
+
+def unfinished(run: Run) -> bool:
+    """Whether the same event, handled once more, may bring a run further that is over on the record."""
+    return unheard(run) or owes_word(run)
+
+
 def begun_again(run: Run, event: Event) -> Run:
-    """A run that ended badly and that a person starts again: from its beginning, or, where only a provider failed
+    """A run that ended badly and that is started again: from its beginning, or, where only a provider failed
     while the result was published, from there. What was paid for is not paid twice, and what was written stays.
     """
     anew = Run(run_id=run.run_id, event=event)  # opened now: a stop that was said to the first attempt is over
-    failure, result = run.failure, run.result
-    published_badly = failure and failure.blame == "provider" and failure.code not in MOVED
-    if result is None or result.failure or result.held or not published_badly:
+    if not _published_badly(run):
         return anew
     return anew.changed(
         status="in_progress",
         decision=run.decision,
-        result=result,
-        intents=tuple(key for key in run.intents if key not in ENDINGS),
+        result=run.result,
+        # That we were about to take the label off stays known: else it would count as taken off by a person.
+        intents=tuple(key for key in run.intents if key not in ENDINGS - {TAKEN_OFF}),
         receipts=tuple(receipt for receipt in run.receipts if receipt.key not in ENDINGS),
     )
+
+
+def _published_badly(run: Run) -> bool:
+    """Whether there is a good result, and only a provider stood in the way of its publication."""
+    failure, result = run.failure, run.result
+    good = result is not None and not result.failure and not result.held
+    return bool(good and failure and failure.blame == "provider" and failure.code not in MOVED)
 
 
 def complete(run: Run, conclusion: Conclusion, failure: Failure | None, deps: Deps) -> Run:
@@ -184,7 +221,7 @@ def _diff(spec: RunSpec, result: RunResult, deps: Deps) -> str:
 
 def _begun(run: Run) -> bool:
     """Whether a proposal was begun before: then the world was looked at, and what differs now may be our own doing."""
-    return any(not key.startswith(("reaction", "note", "check-in_progress")) for key in run.intents)
+    return any(not key.startswith(("reaction", "note", "check-in_progress", TAKEN_OFF)) for key in run.intents)
 
 
 def _held_back(run: Run, spec: RunSpec, result: RunResult, deps: Deps) -> RunResult:
@@ -229,7 +266,7 @@ def _changed(run: Run, then: Subject, now: Subject, *, code: bool) -> Iterator[s
         yield f"#{now.number} was closed while it ran"
     trigger = run.event.trigger
     # A run that is started again took the label off itself, when it ended the first time.
-    if not isinstance(trigger, Labeled) or run.event.attempt > 1:
+    if not isinstance(trigger, Labeled) or run.event.attempt > 1 or TAKEN_OFF in run.intents:
         return
     if trigger.label.casefold() not in {each.casefold() for each in now.labels}:
         yield f"the label {trigger.label!r} was taken off while it ran"

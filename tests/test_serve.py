@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -23,10 +25,11 @@ from hypothesis import strategies as st
 from bot.api.errands import PAUSES, TRIES
 from bot.api.signature import is_signed
 from bot.api.work import Crew
-from bot.errors import ConfigurationError, ProviderError
+from bot.errors import ConfigurationError, ProviderError, SandpiperError
 from bot.settings import Settings
 from bot.store.inbox import Delivery, Inbox
 from bot.types.event import Event
+from bot.types.result import Failure
 from bot.types.run import Run, run_id_of
 from tests.github_server.server import GitHubServer
 from tests.serve_fixtures import (
@@ -143,6 +146,18 @@ def test_more_than_github_sends_is_not_read(server: Serving) -> None:
         except (ConnectionError, BrokenPipeError):
             said = connection.recv(4096)
     assert b" 413 " in said.split(b"\r\n")[0]
+
+
+def test_who_only_promises_large_bodies_keeps_nobody_out(server: Serving) -> None:
+    parts = urlsplit(server.address)
+    head = b"X-Hub-Signature-256: " + signed(b"").encode() + b"\r\nContent-Length: 26214400\r\n\r\n"
+    where = str(parts.hostname), int(parts.port or 0)
+    with ExitStack() as stack:
+        for _ in range(12):
+            connection = stack.enter_context(socket.create_connection(where, 30))
+            connection.sendall(b"POST /webhook HTTP/1.1\r\nHost: bot\r\n" + head + b"{")
+        time.sleep(0.3)
+        assert server.post({}, "d", "ping").status_code == 200
 
 
 def test_the_secret_before_the_rotation_is_good_too(server: Serving) -> None:
@@ -276,8 +291,12 @@ class Bench:
 
     def __init__(self, folder: Path, perform: Any) -> None:
         self.inbox = Inbox(folder)
-        self.crew = Crew(self.inbox, Settings(workers=2, state=folder), perform)
+        self.abandoned: list[tuple[Event, str]] = []
+        self.crew = Crew(self.inbox, Settings(workers=2, state=folder), perform, self._abandon)
         self.crew.start()
+
+    def _abandon(self, event: Event, reason: str) -> None:
+        self.abandoned.append((event, reason))
 
     def send(self, payload: dict[str, Any], name: str, event: str = "issue_comment") -> Delivery:
         sent = Delivery(id=name, event=event)
@@ -325,6 +344,7 @@ def test_a_stop_is_heard_while_a_run_on_the_same_issue_is_under_way(tmp_path: Pa
         (ConfigurationError("token_missing", "no token"), ["aside"]),
         (ProviderError("down", "GitHub is down"), ["waiting"]),
         (ZeroDivisionError("a defect"), ["done"]),
+        (SandpiperError("store_unusable", "the disk is full"), ["waiting"]),
         (None, ["waiting"]),
     ],
 )
@@ -356,13 +376,33 @@ def test_a_delivery_that_ends_the_process_each_time_is_given_up(tmp_path: Path, 
     inbox.close()
     bench = Bench(tmp_path, finished)
     until(lambda: bench.where(sent, tmp_path) == ["aside"])
+    ((event, reason),) = bench.abandoned
+    assert event.name == "issue_comment"
+    assert "never came to an end" in reason
     assert len(PAUSES) < TRIES
 
 
-def test_events_that_nobody_acts_on_make_no_run(tmp_path: Path, github: GitHubServer) -> None:
+def test_a_run_that_github_did_not_hear_of_is_tried_again(tmp_path: Path, github: GitHubServer) -> None:
+    calls = []
+
+    def perform(event: Event) -> Run:
+        calls.append(event)
+        lost = Failure(code="unreachable", message="GitHub did not answer", blame="provider")
+        return finished(event).changed(conclusion="failure", failure=lost)  # before anything was decided
+
+    bench = Bench(tmp_path, perform)
+    sent = bench.send(asks(github, "/bot fix")[1], "a")
+    until(lambda: len(calls) == 1 and bench.crew.schedule.counts() == (1, 0))
+    assert bench.where(sent, tmp_path) == ["waiting"]
+    assert bench.crew.stop(10)
+
+
+@pytest.mark.parametrize("name", ["star", "issue_comment"])
+def test_events_that_nobody_acts_on_make_no_run(tmp_path: Path, github: GitHubServer, name: str) -> None:
     def perform(event: Event) -> Run:
         raise AssertionError("it was worked on")
 
     bench = Bench(tmp_path, perform)
-    sent = bench.send({"action": "created", "repository": {"full_name": NAME}}, "a", "star")
+    star = {"action": "created", "repository": {"full_name": NAME}}
+    sent = bench.send(star if name == "star" else asks(github, "Just words.")[1], "a", name)
     until(lambda: bench.where(sent, tmp_path) == ["done"])

@@ -74,16 +74,31 @@ class Door:
     async def _taken(self, request: Request) -> Response:
         headers = request.scope["headers"]
         signature = _signature(headers)
-        size = _declared(headers)
-        self.held += size
+        size, chunks = _declared(headers), list[bytes]()
         try:
-            if self.held > HELD_BYTES:
-                raise Refused(503, "too many bodies at once", retry=True)
-            body = await _body(request, size)
+            await self._read(request, size, chunks)
             # In a thread: neither the digest of 25 MB nor a slow disk may hold up the others.
-            return await asyncio.to_thread(self._accept, headers, signature, body)
+            return await asyncio.to_thread(self._accept, headers, signature, b"".join(chunks))
         finally:
-            self.held -= size
+            self.held -= sum(map(len, chunks))
+
+    async def _read(self, request: Request, size: int, chunks: list[bytes]) -> None:
+        """The body. What counts is what came: who only says that much will come must not keep others out."""
+        got = 0
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                async for chunk in request.stream():
+                    got += len(chunk)
+                    if got > size:
+                        raise Refused(413, f"GitHub sends {MAX_BYTES} bytes at most")
+                    chunks.append(chunk)
+                    self.held += len(chunk)
+                    if self.held > HELD_BYTES:
+                        raise Refused(503, "too many bodies at once", retry=True)
+        except TimeoutError:
+            raise Refused(408, "the body took too long") from None
+        except ClientDisconnect:
+            raise Refused(400, "the sender went away") from None
 
     def _accept(self, headers: Sequence[tuple[bytes, bytes]], signature: bytes, body: bytes) -> Response:
         if not is_signed(body, signature, self.secrets):
@@ -131,22 +146,6 @@ def _declared(headers: Sequence[tuple[bytes, bytes]]) -> int:
     if size > MAX_BYTES:
         raise Refused(413, f"GitHub sends {MAX_BYTES} bytes at most")
     return size
-
-
-async def _body(request: Request, size: int) -> bytes:
-    chunks, got = [], 0
-    try:
-        async with asyncio.timeout(READ_SECONDS):
-            async for chunk in request.stream():
-                got += len(chunk)
-                if got > size:
-                    raise Refused(413, f"GitHub sends {MAX_BYTES} bytes at most")
-                chunks.append(chunk)
-    except TimeoutError:
-        raise Refused(408, "the body took too long") from None
-    except ClientDisconnect:
-        raise Refused(400, "the sender went away") from None
-    return b"".join(chunks)
 
 
 def _word(headers: Sequence[tuple[bytes, bytes]], name: bytes, form: re.Pattern[str]) -> str:

@@ -11,8 +11,10 @@ from urllib.parse import parse_qs
 from bot.api.schedule import Lane, Schedule
 from bot.errors import EventError, ProviderError, SandpiperError
 from bot.forge.events import MAX_BYTES, load_payload, parse_event
+from bot.publishing import unfinished
 from bot.settings import Settings
 from bot.store.inbox import Delivery, Inbox
+from bot.triage.gate import screen
 from bot.types.event import Commented, Event, Other
 from bot.types.run import Run
 
@@ -20,10 +22,14 @@ TRIES = 6
 """How often a delivery is begun; one that ends the process each time must not do so for ever."""
 PAUSES = (10.0, 60.0, 300.0, 900.0, 1800.0)
 """Seconds before the next try where a provider does not answer, or another process is at the run."""
+OURS = frozenset({"store_unusable", "inbox_unusable"})
+"""Failures of this machine's disk, for which no delivery can be blamed."""
 QUICK = frozenset({"help", "status", "stop"})
 """Commands that are answered while a run on the same issue is under way: `stop` is about that run."""
 
 Perform = Callable[[Event], Run]
+Abandon = Callable[[Event, str], None]
+"""Ends the event's run, on the record and for people, with a reason."""
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +37,11 @@ log = logging.getLogger(__name__)
 class Errands:
     """What the threads do with one delivery."""
 
-    def __init__(self, inbox: Inbox, schedule: Schedule, settings: Settings, perform: Perform) -> None:
-        self._inbox, self._schedule, self._settings, self._perform = inbox, schedule, settings, perform
+    def __init__(
+        self, inbox: Inbox, schedule: Schedule, settings: Settings, perform: Perform, abandon: Abandon
+    ) -> None:
+        self._inbox, self._schedule, self._settings = inbox, schedule, settings
+        self._perform, self._abandon = perform, abandon
 
     @contextlib.contextmanager
     def kept(self, delivery: Delivery) -> Iterator[None]:
@@ -58,19 +67,21 @@ class Errands:
 
     def serve(self, delivery: Delivery, event: Event) -> None:
         """Do the work, and see that the delivery ends: done, laid aside, or tried again later."""
-        if isinstance(event.trigger, Other):
-            log.info("delivery ignored: %s", event.trigger.reason, extra=_facts(delivery))
-            self._done(delivery, f"ignored: {event.trigger.reason}")
+        if ignored := screen(event, self._settings):  # not worth a record: anybody's words are among it
+            log.info("delivery ignored: %s", ignored.reason, extra=_facts(delivery))
+            self._done(delivery, f"ignored: {ignored.reason}")
             return
         began, tries = time.monotonic(), self._inbox.begin(delivery)
         if tries > TRIES:
-            self._give_up(delivery, f"it was begun {TRIES} times and never came to an end")
+            self._abandoned(delivery, event)
             return
         try:
             run = self._perform(event)
         except ProviderError as error:
             self._again(delivery, tries, error.message)
         except SandpiperError as error:
+            if error.code in OURS:
+                raise  # it is postponed: see `kept`
             self._give_up(delivery, f"{error.message} [{error.code}]")
         except Exception as error:
             # The run says so on the forge already (see bot.pipeline); this thread goes on with the next one.
@@ -80,10 +91,23 @@ class Errands:
             if run.status != "completed":
                 self._again(delivery, tries, "another process is at this run")
                 return
+            if unfinished(run):
+                why = run.failure.message if run.failure else "nobody heard how it ended"
+                self._again(delivery, tries, f"run {run.run_id}: {why}")
+                return
             seconds = round(time.monotonic() - began, 3)
             facts = _facts(delivery) | {"run_id": run.run_id, "conclusion": run.conclusion, "seconds": seconds}
             log.info("delivery done", extra=facts)
             self._done(delivery, f"{run.run_id} {run.conclusion}")
+
+    def _abandoned(self, delivery: Delivery, event: Event) -> None:
+        """Give it up for good: what people read as under way would be so for ever."""
+        reason = f"it was begun {TRIES} times and never came to an end"
+        try:
+            self._abandon(event, reason)
+        except SandpiperError as error:
+            log.error("a run can't be ended: %s", error.message, extra=_facts(delivery))
+        self._give_up(delivery, reason)
 
     def _done(self, delivery: Delivery, note: str) -> None:
         self._inbox.finish(delivery, note)

@@ -21,13 +21,16 @@ import uvicorn
 from bot.api.door import Door, make_app
 from bot.api.signature import secrets_for
 from bot.api.work import Crew
+from bot.deps import Deps
 from bot.errors import ConfigurationError
 from bot.forge.pace import Paces
 from bot.pipeline import handle
+from bot.publishing import finalise
 from bot.settings import Settings
 from bot.store.inbox import Inbox
 from bot.types.event import Event
-from bot.types.run import Progress, Run
+from bot.types.result import Failure
+from bot.types.run import Progress, Run, run_id_of
 from bot.wiring import wire
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -52,7 +55,8 @@ def serve(settings: Settings, environ: Mapping[str, str], address: Address) -> N
     secrets = secrets_for(settings)
     _require_account(settings)
     with contextlib.closing(Inbox(settings.state, limit=settings.inbox_limit)) as inbox, _bound(address) as listening:
-        crew = Crew(inbox, settings, partial(perform, settings, environ, Paces()))
+        known = settings, environ, Paces()
+        crew = Crew(inbox, settings, partial(perform, *known), partial(abandon, *known))
         door = Door(inbox, secrets, crew.schedule.add, partial(_health, crew))
         server = uvicorn.Server(_config(door, address.path))
         with _until_signalled(server):
@@ -69,7 +73,21 @@ def serve(settings: Settings, environ: Mapping[str, str], address: Address) -> N
 
 def perform(settings: Settings, environ: Mapping[str, str], paces: Paces, event: Event) -> Run:
     """The whole story of one event, as every other door tells it; GitHub's limits are shared by all runs."""
-    deps = wire(
+    with contextlib.closing(_wired(settings, environ, paces, event)) as deps:
+        return handle(event, deps)
+
+
+def abandon(settings: Settings, environ: Mapping[str, str], paces: Paces, event: Event, reason: str) -> None:
+    """End an event's run that was begun and never ended, so that its comment and its check say so."""
+    with contextlib.closing(_wired(settings, environ, paces, event)) as deps:
+        run = deps.store.load(run_id_of(event))
+        if run is not None:
+            hint = "its log on the server says why; ask once more"
+            finalise(run, deps, Failure(code="given_up", message=reason, hint=hint, blame="provider"))
+
+
+def _wired(settings: Settings, environ: Mapping[str, str], paces: Paces, event: Event) -> Deps:
+    return wire(
         settings,
         event.repository,
         watch=_News(event),
@@ -78,8 +96,6 @@ def perform(settings: Settings, environ: Mapping[str, str], paces: Paces, event:
         installation=event.installation,
         paces=paces,
     )
-    with contextlib.closing(deps):
-        return handle(event, deps)
 
 
 class _News:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from bot.api.errands import Errands, Perform, lane_of
+from bot.api.errands import Abandon, Errands, Perform, lane_of
 from bot.api.schedule import Schedule
 from bot.settings import Settings
 from bot.store.inbox import Inbox
@@ -14,9 +14,15 @@ from bot.store.inbox import Inbox
 class Crew:
     """Owns the threads. They are daemons: a process that has to end does, and what they were at is begun again."""
 
-    def __init__(self, inbox: Inbox, settings: Settings, perform: Perform) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        settings: Settings,
+        perform: Perform,
+        abandon: Abandon = lambda event, reason: None,
+    ) -> None:
         self.schedule = Schedule()
-        self._inbox, self._errands = inbox, Errands(inbox, self.schedule, settings, perform)
+        self._inbox, self._errands = inbox, Errands(inbox, self.schedule, settings, perform, abandon)
         self._threads = [
             threading.Thread(target=self._sort, name="sorter", daemon=True),
             *(threading.Thread(target=self._work, name=f"worker-{at}", daemon=True) for at in range(settings.workers)),
