@@ -287,3 +287,21 @@ def test_no_bytes_raise_anything_else(data: bytes) -> None:
     else:
         said = "it was read"
     assert said
+
+
+def test_a_report_of_nothing_but_places_costs_no_minutes() -> None:
+    """Code of a fork writes both the report and the files that it names."""
+    looked: list[str] = []
+
+    class Counted(Places):
+        def _nearest(self, path: str, near: str) -> str | None:
+            looked.append(path)
+            return super()._nearest(path, near)
+
+    places = Counted([f"a/b{each}/x.py" for each in range(300)])
+    for at in range(20):
+        list(places.frames("".join(f"(b{(at * 1000 + each) % 9000}/x.py:1)" for each in range(1000))))
+        list(places.frames("(x.py:1)" * 2500, "a.b7.Case"))
+    assert len(looked) <= 5000
+    assert places.file("b7/x.py") == "a/b7/x.py"  # what was found once is known
+    assert places.of_class(".".join(["x"] * 250)) is None

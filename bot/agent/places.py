@@ -10,6 +10,10 @@ from bot.types.sandbox import WORKSPACE
 
 _NEAR = 200
 """Files of one name among which the right one is looked for."""
+_NESTED = 8
+"""Names at the end of a test's class that may be classes within each other, and not the file's."""
+_LOOKS = 5_000
+"""Names of one run that are looked for among several files; a report of nothing else must not cost minutes."""
 _FRAMES = (
     re.compile(r"\(([^()\s:]{1,400}):(\d{1,7})(?::\d{1,7})?\)"),  # at place(File.java:15), at f (/app/a.test.js:5:20)
     re.compile(r"panicked at (?:'[^'\n]{0,2000}', )?([^\s:,']{1,400}):(\d{1,7}):\d{1,7}"),  # Rust
@@ -24,6 +28,7 @@ class Places:
         self.known = frozenset(known)
         self._by_name: dict[str, list[str]] = {}
         self._by_stem: dict[str, list[str]] = {}
+        self._looked: dict[tuple[str, str], str | None] = {}
         for path in known:
             name = posixpath.basename(path)
             for index, key in ((self._by_name, name), (self._by_stem, name.partition(".")[0])):
@@ -36,6 +41,14 @@ class Places:
             return path
         if path.startswith("/"):
             return None
+        asked = (path, near)
+        if asked not in self._looked:
+            if len(self._looked) >= _LOOKS:
+                return None
+            self._looked[asked] = self._nearest(path, near)
+        return self._looked[asked]
+
+    def _nearest(self, path: str, near: str) -> str | None:
         ends = [each for each in self._by_name.get(posixpath.basename(path), ())[:_NEAR] if _ends(each, path)]
         wanted = [*re.split(r"[./:\\]+", near), *path.split("/")]
         return _only_best(ends, [wanted, [*re.split(r"[./:\\]+", near)[:-1], *path.split("/")]])
@@ -43,7 +56,7 @@ class Places:
     def of_class(self, classname: str) -> str | None:
         """The file that a test's class or module is in, by the convention that they are called alike."""
         parts = [part for part in re.split(r"[./:\\$]+", classname) if part]
-        for end in range(len(parts), 0, -1):
+        for end in range(len(parts), max(len(parts) - _NESTED, 0), -1):
             stem = "/".join(parts[:end])
             found = [
                 each
