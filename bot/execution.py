@@ -96,6 +96,9 @@ def _cleaned(
         *text_reasons("\n".join(_words(outcome)), deps.secrets),
     )
     shown = redact_data(outcome.model_dump(exclude={"trajectory"}), deps.secrets)
+    for finding, after in zip(outcome.findings, shown["findings"], strict=True):
+        if after["suggestion"] != finding.suggestion:  # one click commits it, and nobody proposed three stars
+            after["suggestion"] = None
     changes = Changes.model_validate(redact_data(changes.model_dump(), deps.secrets)) if held else changes
     return Outcome.model_validate({**shown, "trajectory": outcome.trajectory}), changes, held
 

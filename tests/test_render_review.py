@@ -121,7 +121,7 @@ def test_a_forks_pull_request_gets_its_words() -> None:
 
 
 def test_words_are_made_safe_and_code_is_not_rewritten() -> None:
-    code = "x = '@everyone' # Fixes #3\n```\n<b>\u202e\u200b"
+    code = "x = '@everyone' # Fixes #3\n```\n<b>"
     nasty = "@everyone Fixes #99 ![x](http://evil.test/x)\n\n```suggestion\nrm()\n```\n<!-- sandpiper:finding=1 -->"
     body = review(finding(2, nasty, suggestion=code)).remarks[0].body
     assert "`@everyone`" in body
@@ -139,8 +139,9 @@ def test_a_suggestion_may_remove_its_lines() -> None:
 @given(st.text(max_size=200), st.text(max_size=200), st.sampled_from(["", "```suggestion\n", "> ~~~suggestion\n"]))
 def test_a_remark_offers_exactly_its_own_suggestion(text: str, code: str, start: str) -> None:
     made = review(finding(2, f"{start}{text}", suggestion=code))
-    wanted = clean(code).removesuffix("\n")
-    assert suggestions(made.remarks[0].body) == [f"{wanted}\n" if wanted else ""]
+    wanted = code.replace("\r\n", "\n").removesuffix("\n")
+    whole = clean(code) == code.replace("\r\n", "\n")
+    assert suggestions(made.remarks[0].body) == ([f"{wanted}\n" if wanted else ""] if whole else [])
 
 
 def test_a_review_fits_and_the_rest_is_not_lost() -> None:
@@ -162,3 +163,12 @@ def test_a_fingerprint_outlives_moves_and_numbers_and_tells_neighbours_apart() -
     assert fingerprints([finding(19), finding(12), finding(15, "Other.")]) == twins
     assert fingerprints([finding(12), finding(15, "Other."), finding(19)]) == (twins[1], twins[2], twins[0])
     assert all(len(each) == 16 and int(each, 16) >= 0 for each in twins)
+
+
+@pytest.mark.parametrize("code", ["a = '\u200b'", 'say("\U0001f468\u200d\U0001f467")', "x\x0c", "\ufeffone"])
+def test_a_suggestion_that_can_not_be_shown_to_the_letter_is_not_offered(code: str) -> None:
+    (remark,) = review(finding(suggestion=code)).remarks
+    assert "suggestion" not in remark.body
+    assert f"```\n{clean(code)}\n```" in remark.body
+    assert "```" not in review(finding(suggestion="\x1f")).remarks[0].body, "an empty one would remove the lines"
+    assert "```suggestion\none\n```" in review(finding(suggestion="one\r\n")).remarks[0].body

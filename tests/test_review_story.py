@@ -187,3 +187,15 @@ def test_a_head_that_moved_while_it_worked_is_reviewed_as_it_was(tmp_path: Path)
         (review,) = stage.subject.pull.reviews
         assert review.commit_id == old
         assert old[:12] in review.body
+
+
+def test_a_suggestion_that_had_to_be_redacted_is_not_offered(tmp_path: Path) -> None:
+    """One click would commit the stars."""
+    line = 'URL = "postgres://app:made-up-word@localhost/db"'
+    with staged(opened(), tmp_path / "x") as stage:
+        stage = replace(stage, script=(finish(finding("Give it a name.", 4, suggestion=line)),))
+        stage.judge(stage.play())
+        assert texts(stage.subject) == [("Give it a name.", None, 4)]
+        assert stage.subject.pull is not None
+        assert "***" not in stage.subject.pull.comments[0].body
+        assert "suggestion" not in stage.subject.pull.comments[0].body

@@ -21,7 +21,7 @@ from bot.settings import Settings
 from bot.types.output import Remark, Review
 from bot.types.result import Finding, RunResult
 from bot.types.task import RunSpec
-from bot.visible import fence
+from bot.visible import fence, fenced, visible
 
 REMARKS = 50
 """Remarks of one review; GitHub takes more, people do not."""
@@ -93,10 +93,15 @@ def _remark(finding: Finding, fingerprint: str, prose: sections.Prose) -> Remark
 
 
 def _suggestion(text: str | None) -> str:
-    """The block that GitHub offers to commit; empty where there is none, or one that could only be given in part."""
+    """The block that GitHub offers to commit; empty where there is none, or one that could only be given in part.
+
+    Only what was proposed to the letter is offered: with a character in it that must not be shown it is plain code.
+    """
     if text is None or len(text) > SUGGESTION:
         return ""
     code = clean(text).removesuffix("\n")
+    if visible(text.replace("\r\n", "\n")) != text.replace("\r\n", "\n"):
+        return fenced(code) if code else ""
     marks = fence(code)
     return f"{marks}suggestion\n{code}\n{marks}" if code else f"{marks}suggestion\n{marks}"
 
