@@ -20,11 +20,14 @@ from tests.triage_fixtures import (
     HEAD,
     MOVED,
     SETTINGS,
+    account,
     comment_payload,
     commented,
+    envelope,
     forge_for,
     judge,
     no_model,
+    pull,
     pulled,
     review_commented,
 )
@@ -244,6 +247,16 @@ def test_a_comment_on_the_diff_names_the_commit_that_it_was_written_on() -> None
         assert isinstance(judge(event, forge_for(event, policy=POLICY), model=no_model), kind), shown
     named = review_commented(f"/bot approve {MOVED} explain")
     assert judge(named, forge_for(named, policy=POLICY), model=no_model).code == "head_moved"
+
+
+def test_an_answer_in_an_older_thread_names_no_commit() -> None:
+    """GitHub moves the thread on with the head: the page of whoever answers may have shown another commit."""
+    for original, kind in ((HEAD, Go), (MOVED, Answer), ("", Go)):
+        comment = {"id": 100, "user": account("writer"), "body": "/bot approve", "created_at": EARLY}
+        comment |= {"updated_at": EARLY, "commit_id": HEAD, "original_commit_id": original or None}
+        payload = envelope("writer", action="created", pull_request=pull(), comment=comment)
+        event = parse_event("pull_request_review_comment", payload, settings=SETTINGS)
+        assert isinstance(judge(event, forge_for(event, policy=POLICY), model=no_model), kind), original
 
 
 def test_approval_of_what_needs_none_says_so() -> None:

@@ -177,8 +177,11 @@ class CommentShape(Shape):
     updated_at: Blank = ""
     html_url: Blank = ""
     commit_id: Commit = ""
+    original_commit_id: Commit = ""
 
     def value(self, kind: CommentKind) -> Comment:
+        # GitHub moves a thread on with the head, so that an answer in it names a commit that nobody may have seen.
+        moved = self.original_commit_id not in ("", self.commit_id)
         return Comment(
             id=self.id,
             kind=kind,
@@ -187,7 +190,7 @@ class CommentShape(Shape):
             created_at=self.created_at,
             updated_at=self.updated_at,
             url=self.html_url,
-            commit=self.commit_id,
+            commit="" if moved else self.commit_id,
         )
 
 
