@@ -34,11 +34,13 @@ def test_what_failed_is_read_with_its_remarks_and_without_our_own(desk: Desk) ->
     check_run(desk, "slow", "timed_out")
     check_run(desk, "good", "success", remarks=1)
     check_run(desk, "ours", "failure", external="check-0123456789abcdef")
+    check_run(desk, "theirs", "failure", external="check-run 7")
     found = {each.name: each for each in desk.open()[0].failures(desk.head)}
     remarks = tuple(Annotation(path=f"src/{at}.py", line=3, message="wrong") for at in range(2))
     assert found == {
         "unit": CheckFailure(name="unit", summary="Tests\n1 failed", annotations=remarks),
         "slow": CheckFailure(name="slow", summary="Tests\n1 failed"),
+        "theirs": CheckFailure(name="theirs", summary="Tests\n1 failed"),
     }
     assert len(desk.calls()) == 2, "the list, and the remarks of the one that has some"
 

@@ -25,6 +25,8 @@ SUMMARY_LIMIT = 4_000
 """Characters of a failed check's own words."""
 ANNOTATED, ANNOTATIONS = 5, 30
 """Failed checks whose remarks on lines are read, and how many of each."""
+OWN_CHECK = re.compile(r"check-[0-9a-f]{16}")
+"""External id of our check runs: `check-` and the run. Other Apps number theirs as they like."""
 SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|\.lock(/|$)|^[/-]|[./]$|^@?$")
 """What git-check-ref-format forbids, and a leading dash; no such name can be a branch."""
@@ -190,7 +192,7 @@ def failed_rows(data: Any) -> tuple[Mapping[str, Any], ...]:
     return tuple(
         row
         for row in data["check_runs"]
-        if row["conclusion"] in ("failure", "timed_out") and not str(row.get("external_id") or "").startswith("check-")
+        if row["conclusion"] in ("failure", "timed_out") and not OWN_CHECK.fullmatch(str(row.get("external_id") or ""))
     )
 
 
