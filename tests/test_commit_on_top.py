@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bot.types.output import Commit
 from bot.types.sandbox import FileChange
 from tests.forge_fixtures import NAME, Desk, desk, open_desk
 from tests.github_server.objects import git_environment
-from tests.github_server.trees import File, read_commit, read_tree
+from tests.github_server.trees import File, Identity, read_commit, read_tree, write_commit
 
 __all__ = ["desk"]
 
@@ -251,6 +252,20 @@ def test_a_new_branch_of_ours_that_somebody_pushed_to_is_kept(desk: Desk) -> Non
     assert desk.apply(output, doubt=True) == first
     assert desk.repo.git.ref(f"refs/heads/{output.branch}") == theirs
     assert first.name == output.branch
+
+
+def test_our_commit_that_somebody_amended_is_theirs(desk: Desk) -> None:
+    """They keep our message with its trailer; a second try of the run must not put back what they took out."""
+    output = desk.commit(desk.change("a.txt", b"a")).changed(message=MESSAGE)
+    ours = read_commit(desk.repo.git, desk.apply(output).sha)
+    tree = read_commit(desk.repo.git, desk.server.commit(NAME, "aside", {"a.txt": "better"})).tree
+    they = Identity("Ann", "ann@example.com", ours.committer.date + timedelta(minutes=5))
+    amended = write_commit(desk.repo.git, tree, ours.parents, ours.author, they, ours.message)
+    desk.repo.git.set_ref(f"refs/heads/{output.branch}", amended)
+    with pytest.raises(Conflict) as caught:
+        desk.apply(desk.commit(desk.change("b.txt", b"b")).changed(message=MESSAGE))
+    assert caught.value.code == "branch_exists"
+    assert desk.repo.git.ref(f"refs/heads/{output.branch}") == amended
 
 
 def test_a_folder_of_the_branch_is_emptied_by_both(desk: Desk, tmp_path: Path) -> None:

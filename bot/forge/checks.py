@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any, NamedTuple
 
-from bot.errors import ForgeError
+from bot.errors import Conflict, ForgeError
 from bot.forge.client import Client, shaped
 from bot.types.output import Check, Receipt
 from bot.types.result import Annotation
@@ -21,6 +21,8 @@ TEXT_LIMIT = 65_535
 MESSAGE_LIMIT = 16_000
 """Characters of an annotation's message; GitHub takes 64 KB."""
 TITLE_LIMIT = 255
+FOR_APPS = ("authenticate via a GitHub App", "not accessible by personal access token")
+"""What GitHub says to a person's token, a classic and a fine-grained one: no permission of theirs covers checks."""
 
 
 class Standing(NamedTuple):
@@ -42,8 +44,26 @@ Known = MutableMapping[str, Standing]
 def publish_check(client: Client, path: str, output: Check, known: Known, *, doubt: bool) -> Receipt:
     """Bring the check run to the stage of `output`. `path` is `/repos/<owner>/<name>`.
 
+    Where GitHub does not take its annotations it goes without them: it must not stay under way for ever.
     Raises ForgeError `checks_need_app` where the token is a person's.
     """
+    try:
+        there = _brought(client, path, output, known, doubt=doubt)
+        return Receipt(key=output.key, kind=output.kind, id=there.id, url=there.page)
+    except Conflict:
+        if not output.annotations:
+            raise
+    except ForgeError as error:
+        if not any(each in error.message for each in FOR_APPS):
+            raise
+        hint = "check runs need the job's own token or an App's; take `check` out of the task's outputs"
+        raise ForgeError("checks_need_app", error.message, hint=hint) from None
+    there = _brought(client, path, output.changed(annotations=()), known, doubt=True)
+    remark = "GitHub did not take the check's remarks on lines."
+    return Receipt(key=output.key, kind=output.kind, id=there.id, url=there.page, remark=remark)
+
+
+def _brought(client: Client, path: str, output: Check, known: Known, *, doubt: bool) -> Standing:
     found = (None if doubt else known.get(output.external)) or _find(client, path, output)
     there = found if found and _goes_on(found, output, doubt=doubt) else None
     there = there or _create(client, path, output, after=found.id if found else 0)
@@ -53,7 +73,7 @@ def publish_check(client: Client, path: str, output: Check, known: Known, *, dou
     while there.sent < len(output.annotations):
         there = _add(client, url, output, there)
     known[output.external] = there
-    return Receipt(key=output.key, kind=output.kind, id=there.id, url=there.page)
+    return there
 
 
 def _goes_on(there: Standing, output: Check, *, doubt: bool) -> bool:
@@ -74,13 +94,7 @@ def _create(client: Client, path: str, output: Check, *, after: int) -> Standing
         found = _find(client, path, output)
         return found if found and found.id > after else None
 
-    try:
-        return client.settle(lambda: shaped(_standing, client.write("POST", f"{path}/check-runs", body)), find)
-    except ForgeError as error:
-        if "authenticate via a GitHub App" not in error.message:
-            raise
-        hint = "check runs need the job's own token or an App's; take `check` out of the task's outputs"
-        raise ForgeError("checks_need_app", error.message, hint=hint) from None
+    return client.settle(lambda: shaped(_standing, client.write("POST", f"{path}/check-runs", body)), find)
 
 
 def _advance(client: Client, url: str, output: Check, there: Standing) -> Standing:

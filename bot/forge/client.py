@@ -7,12 +7,13 @@ the caller reads back. A rate limit is waited for, up to a bound, because nothin
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
-from bot.errors import ForgeError
+from bot.errors import Conflict, ForgeError
 from bot.forge import graphql
 from bot.forge.failures import Answer, InDoubt, failure_of, in_doubt, parse, rate_limited, wait_of
 from bot.forge.pace import Pace
@@ -23,6 +24,13 @@ PATIENCE = 180.0
 """Seconds that one request waits for a rate limit at the most."""
 PAGE = 100
 """Entries of a page, GitHub's largest."""
+
+UNSEEN = re.compile(
+    r"PullRequest\.head invalid|PullRequest\.head_sha missing_field|Head sha can't be blank|"
+    r"Object does not exist|(?:Tree|Parent) SHA does not exist|BadObjectState"
+)
+"""What GitHub says for a moment after a branch or an object was made, until all of its servers know it. No page of its
+documentation promises that what was written can be read at once."""
 
 Made = TypeVar("Made")
 Write = Literal["POST", "PATCH", "PUT", "DELETE"]
@@ -120,7 +128,20 @@ class Client(Reads):
     """The same with writes."""
 
     def write(self, method: Write, path: str, body: Any = None) -> Any:
-        """Ask once. Raises InDoubt when it is unknown whether it took effect."""
+        """Ask once, and again where GitHub does not know yet what it was just given, for then nothing took effect.
+
+        Raises InDoubt when it is unknown whether it took effect.
+        """
+        for attempt in range(1, TRIES):
+            try:
+                return self._written(method, path, body)
+            except Conflict as error:
+                if not UNSEEN.search(error.message):
+                    raise
+                self.sleep(pause(attempt))
+        return self._written(method, path, body)
+
+    def _written(self, method: Write, path: str, body: Any) -> Any:
         answer = self._ask(Request(method, path, body=body))
         return None if answer.status == 204 or not answer.text else _document(answer, method, path)
 

@@ -117,10 +117,14 @@ class _Work:
         return head
 
     def _from_earlier_try(self, head: str) -> bool:
-        """Whether the same run left this commit on its own branch: a second try proposes something else on top."""
-        found = shaped(_commit, self._client.get(f"{self._path}/git/commits/{head}"))
+        """Whether the same run left this commit on its own branch: a second try proposes something else on top.
+
+        Whoever amends or rebases our commit keeps its trailer, and git then gives it a new committer's date.
+        """
+        data = self._client.get(f"{self._path}/git/commits/{head}")
+        found, untouched = shaped(_commit, data), shaped(_is_as_made, data)
         runs = RUN.findall(self._output.message)
-        return bool(runs) and RUN.findall(found.message) == runs
+        return untouched and bool(runs) and RUN.findall(found.message) == runs
 
     def make(self, on: str) -> Made:
         """The commit, which nothing points to yet. On a branch of ours its tree is the one that was worked on."""
@@ -165,6 +169,11 @@ def _moved(output: Commit, head: str, how: str) -> Conflict:
 def _same_text(left: str, right: str) -> bool:
     """Whether two messages say the same; servers differ in how they end lines and texts."""
     return left.replace("\r\n", "\n").strip() == right.replace("\r\n", "\n").strip()
+
+
+def _is_as_made(data: Mapping[str, Any]) -> bool:
+    """Of a commit that names no author, GitHub dates both alike."""
+    return bool(data["author"]["date"] == data["committer"]["date"])
 
 
 def _target(data: Mapping[str, Any]) -> str:

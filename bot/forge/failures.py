@@ -18,6 +18,9 @@ MESSAGE_LIMIT = 500
 SECONDARY_WAIT = 60.0
 """Seconds to wait after a secondary limit that names no time, as GitHub's page asks."""
 
+TOO_QUICKLY = "was submitted too quickly"
+"""The limit for comments and reviews, which GitHub puts as a mistake of the caller's."""
+
 NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 CREDENTIAL_HINT = "check that the token is set, has not expired and belongs to this server"
@@ -60,6 +63,8 @@ def in_doubt(method: str, path: str, why: str) -> InDoubt:
 
 def wait_of(answer: Answer, now: float) -> float | None:
     """Seconds for which GitHub wants silence, None when the answer is no rate limit. `now`: seconds since 1970."""
+    if answer.status == 422 and TOO_QUICKLY in answer.text:
+        return SECONDARY_WAIT
     if answer.status not in (403, 429):
         return None
     if after := answer.headers.get("retry-after", ""):

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from bot.errors import Conflict
-from bot.forge.client import TRIES, Client, pause, shaped
+from bot.forge.client import Client, shaped
 from bot.types.output import Pull, Receipt
 
 TITLE_LIMIT = 256
-NOT_SEEN_YET = ("PullRequest.head invalid", "Head sha can't be blank")
-"""What GitHub says for a moment after a branch was made, until all of its servers know the branch."""
 NO_DRAFTS = "raft pull requests are not supported"
 """What GitHub says where the plan knows no drafts (private repositories without a paid plan)."""
 NO_BASE = "PullRequest.base invalid"
@@ -26,18 +24,10 @@ def publish_pull(client: Client, path: str, output: Pull, *, doubt: bool, draft:
     title = output.title if draft else f"Draft: {output.title}"
     body = {"title": title[:TITLE_LIMIT], "head": output.head, "base": output.base, "body": output.body, "draft": draft}
 
-    def make() -> Any:
-        for attempt in range(1, TRIES):
-            try:
-                return client.write("POST", f"{path}/pulls", body)
-            except Conflict as error:
-                if not any(each in error.message for each in NOT_SEEN_YET):
-                    raise
-                client.sleep(pause(attempt))
-        return client.write("POST", f"{path}/pulls", body)
-
     try:
-        made = client.settle(make, lambda: _find(client, path, output), doubt=doubt)
+        made = client.settle(
+            lambda: client.write("POST", f"{path}/pulls", body), lambda: _find(client, path, output), doubt=doubt
+        )
     except Conflict as error:
         if draft and NO_DRAFTS in error.message:
             return publish_pull(client, path, output, doubt=doubt, draft=False)

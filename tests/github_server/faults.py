@@ -3,7 +3,7 @@
 import re
 import time
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from .exchange import DOCS, Answer, Request
 
@@ -45,6 +45,8 @@ class Fault:
     seconds: float
     location: str | None
     body: Body
+    says: dict[str, Any] = field(default_factory=dict)
+    """Fields of GitHub's JSON that differ from the usual ones."""
     met: int = 0
     """How many requests it has struck."""
 
@@ -79,6 +81,7 @@ class Faults:
         seconds: float = 0.0,
         location: str | None = None,
         body: Body = "",
+        says: dict[str, Any] | None = None,
     ) -> Fault:
         """Plant a failure for the next `times` requests (-1: all), after the first `skip`, of a method (`*`: any) whose
         path matches a regular expression.
@@ -95,7 +98,7 @@ class Faults:
         """
         fault = Fault(
             method, re.compile(path), kind, times, skip, status or USUAL.get(kind, 0), retry_after, seconds, location,
-            body,
+            body, says or {},
         )  # fmt: skip
         self.planted.append(fault)
         return fault
@@ -159,7 +162,7 @@ def refusal(fault: Fault, headers: dict[str, str]) -> Answer:
         return Answer(fault.status, page.encode(), headers, "text/html; charset=utf-8")
     made = message(fault.status, TEXTS.get(fault.status, "Planted failure"), headers)
     if kind == "json":
-        return made
+        return Answer(fault.status, {**made.body, **fault.says}, headers)
     return Answer(fault.status, b"" if kind == "empty" else made.wire()[:20], headers)
 
 
