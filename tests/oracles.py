@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from bot.errors import SandpiperError
@@ -58,6 +58,22 @@ class Allowed:
     """How many of a kind may be created over all tries; `issue` is the pull request."""
 
 
+class Standing(NamedTuple):
+    """What runs at a moment."""
+
+    threads: frozenset[int]
+    """By their identity."""
+    children: frozenset[str]
+    """Processes that this thread started."""
+
+
+def standing() -> Standing:
+    """What runs now."""
+    children = Path(f"/proc/self/task/{threading.get_native_id()}/children")
+    started = children.read_text().split() if children.exists() else []
+    return Standing(frozenset(each.ident or 0 for each in threading.enumerate()), frozenset(started))
+
+
 @dataclass
 class Evidence:
     """One story, told to its end."""
@@ -77,6 +93,8 @@ class Evidence:
     """What arrived at hosts that are not the API."""
     lost: frozenset[str] = frozenset()
     """Tokens that could not be given back in an earlier try: they end within the hour."""
+    there: Standing = field(default_factory=lambda: Standing(frozenset(), frozenset()))
+    """What ran in this process before the story: other tests' doing."""
 
     @property
     def repo(self) -> Repo:
@@ -243,9 +261,9 @@ def nothing_outside(found: Evidence) -> None:
 
 def nothing_left_behind(found: Evidence) -> None:
     """U6: no process, thread, sandbox, checkout or half-written file."""
-    children = Path(f"/proc/self/task/{threading.get_native_id()}/children")
-    assert not children.exists() or children.read_text() == "", f"U6: processes {children.read_text()}"
-    left = [each.name for each in threading.enumerate() if each is not threading.main_thread() and not quiet(each)]
+    processes = standing().children - found.there.children
+    assert not processes, f"U6: processes {processes}"
+    left = [each.name for each in threading.enumerate() if each.ident not in found.there.threads and not quiet(each)]
     assert left == [], f"U6: threads {left}"
     half = [str(path) for path in found.state.rglob("*") if path.suffix == ".tmp" or path.name == "checkout"]
     assert half == [], f"U6: {half}"

@@ -39,7 +39,7 @@ from tests.github_server.records import Issue
 from tests.github_server.server import GitHubServer
 from tests.github_server.trees import files_of
 from tests.github_server.webhooks import issue_comment_created, issues_labeled
-from tests.oracles import Allowed, Evidence, check_all
+from tests.oracles import Allowed, Evidence, check_all, standing
 from tests.pipeline_fixtures import FIX, make
 from tests.seen import state_of
 from tests.tripwire import tripwire
@@ -165,14 +165,14 @@ class Stage:
 
     def play(self, attempt: int = 1) -> Evidence:
         """One try by a new process: new adapters, the same disk. Returns the evidence."""
-        started, naps = time.monotonic(), len(self.naps.taken)
+        started, naps, there = time.monotonic(), len(self.naps.taken), standing()
         with tripwire(self.folder, Path(self.server.scratch.name)) as wire:
             run = self._handle(self.event.changed(attempt=attempt))
         waited = time.monotonic() - started + sum(self.naps.taken[naps:])
         secrets = tuple({MODEL_KEY, HOST_SECRET, *self.server.world.tokens, *self.app_key.splitlines()[9:10]})
         return Evidence(
             self.server, self.allowed, self.folder / "state", run, self.log.getvalue(), secrets, waited, wire,
-            strangers=tuple(self.trap.heard), lost=frozenset(self.lost),
+            strangers=tuple(self.trap.heard), lost=frozenset(self.lost), there=there,
         )  # fmt: skip
 
     def _handle(self, event: Event) -> Run:

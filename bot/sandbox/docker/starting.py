@@ -107,6 +107,7 @@ def start_error(error: Exception, info: Mapping[str, Any]) -> Exception:
         "executable file not found" in text
         or "is not running" in text
         or "in a stopped state" in text
+        or (text.startswith("task ") and "not found" in text)
         or ("no such file or directory" in text and "exec" in text)
     ):
         return SandboxError(
