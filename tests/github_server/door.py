@@ -70,12 +70,12 @@ class Conversation(BaseHTTPRequestHandler):
         """By its length, or in chunks, as git sends a large pack."""
         if headers.get("transfer-encoding", "").lower() != "chunked":
             return self.rfile.read(int(headers.get("content-length", "0")))
-        out = b""
+        parts = []
         while size := int(self.rfile.readline().split(b";")[0], 16):
-            out += self.rfile.read(size)
+            parts.append(self.rfile.read(size))
             self.rfile.readline()
         self.rfile.readline()
-        return out
+        return b"".join(parts)
 
     def handle_one_request(self) -> None:
         """A client that hangs up is nothing to print."""
