@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import stat
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -218,3 +219,22 @@ def test_made_up_tokens_around_a_change_stay_so_that_the_patch_applies(tmp_path:
     write_artifacts(tmp_path, SPEC, RunResult(conclusion="success", changes=changes), Outcome(conclusion="success"), ())
 
     assert f" token = {token}\n-x\n+y\n" in (tmp_path / "changes.patch").read_text()
+
+
+def test_the_newest_are_found_without_reading_all_that_ever_were(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = FolderStore(tmp_path)
+    runs = [store.open(event(str(number))) for number in range(8)]
+    for at, run in enumerate(runs):
+        path = store.folder(run.run_id) / "run.json"
+        when = run.created_at - timedelta(hours=8 - at)
+        path.write_text(run.changed(created_at=when).model_dump_json() if at else "damaged")
+        # The first four were saved once more, all at one later time, the other way round.
+        stamp = when.timestamp() + (3600 * 4 if 0 < at < 4 else 0)
+        os.utime(path, (stamp, stamp))
+    for limit in range(7):
+        assert [each.run_id for each in store.list(limit=limit)] == [each.run_id for each in runs[:0:-1][:limit]]
+    assert caplog.text == ""
+    assert len(store.list()) == 7
+    assert "can't be read" in caplog.text

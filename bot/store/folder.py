@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import heapq
 import logging
 import os
 import re
@@ -27,6 +28,8 @@ RECORD = "run.json"
 LOCK = ".lock"
 RECORD_BYTES = 64_000_000
 """No record of ours comes near; a larger file is not ours."""
+SLACK = 2.0
+"""Seconds by which a file system's clock may be behind ours."""
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +81,9 @@ class FolderStore:
         """A run by its id or a unique beginning of it. Raises CallerError `ambiguous_run`, and `store_damaged`."""
         if not re.fullmatch(r"[0-9a-f]{1,16}", run_id):
             return None
+        whole = self._runs / run_id / RECORD
+        if len(run_id) == 16:
+            return _read(whole) if whole.is_file() else None
         found = [path for path in self._records() if path.parent.name.startswith(run_id)]
         if len(found) > 1:
             names = ", ".join(sorted(path.parent.name for path in found)[:5])
@@ -85,13 +91,22 @@ class FolderStore:
         return _read(found[0]) if found else None
 
     def list(self, *, limit: int = 100) -> tuple[Run, ...]:
-        """Newest first. A damaged record is logged and left out: it must not hide the others."""
-        runs = []
-        for path in self._records():
+        """Newest first. A damaged record is logged and left out: it must not hide the others.
+
+        No record is older than its run: those that were written before the oldest that is wanted need not be read.
+        """
+        runs: list[Run] = []
+        newest: list[float] = []  # a heap of the moments at which the `limit` newest so far were opened
+        for written, path in sorted(((each.stat().st_mtime, each) for each in self._records()), reverse=True):
+            if limit < 1 or (len(newest) == limit and written + SLACK < newest[0]):
+                break
             try:
                 runs.append(_read(path))
             except SandpiperError as error:
                 log.warning("%s", error)
+                continue
+            put = heapq.heappush if len(newest) < limit else heapq.heappushpop
+            put(newest, runs[-1].created_at.timestamp())
         return tuple(sorted(runs, key=lambda run: (run.created_at, run.run_id), reverse=True)[:limit])
 
     def folder(self, run_id: str) -> Path:
