@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from bot.blobs import read_blob
 from bot.errors import CallerError, Conflict, TaskError
-from bot.forge.guard import hold_reasons, text_reasons
+from bot.forge.guard import hold_reasons, text_reasons, to_the_letter, words_of
 from bot.types.result import RunResult
 from bot.types.run import Run
 from bot.types.sandbox import Blob, Changes
@@ -107,13 +107,14 @@ def adopt_result(
             (blobs / blob.digest).write_bytes(_read(source / "blobs", blob))
     found = (
         *(() if result.held else hold_reasons(spec, result.changes, blobs, secrets, policy=policy)),
-        *text_reasons(f"{result.title}\n{result.summary}", secrets),
+        *text_reasons(words_of(result), secrets),
     )
     held = tuple(dict.fromkeys((*result.held, *found)))
     done_well = result.conclusion in ("success", "neutral")
     conclusion = "action_required" if held and done_well else result.conclusion
     # Its artifacts were kept by the other job, and a name among them could lead anywhere on this machine.
-    return result.changed(held=held, conclusion=conclusion, artifacts=())
+    findings = to_the_letter(result.findings, secrets)
+    return result.changed(held=held, conclusion=conclusion, artifacts=(), findings=findings)
 
 
 def _check_bounds(changes: Changes, spec: RunSpec) -> None:

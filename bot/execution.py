@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bot.deps import Deps, tell
 from bot.errors import Cancelled as CancelledError
-from bot.forge.guard import hold_reasons, text_reasons
+from bot.forge.guard import hold_reasons, text_reasons, to_the_letter, words_of
 from bot.protocols import Sandbox
 from bot.redaction import redact_data
 from bot.stop import watch_for_stop
@@ -93,21 +93,12 @@ def _cleaned(
     """Both without a secret in what people see, and why a human must look before it is published, if so."""
     held = (
         *hold_reasons(spec, changes, blobs, deps.secrets, policy=deps.settings.policy),
-        *text_reasons("\n".join(_words(outcome)), deps.secrets),
+        *text_reasons(words_of(outcome), deps.secrets),
     )
+    outcome = outcome.changed(findings=to_the_letter(outcome.findings, deps.secrets))
     shown = redact_data(outcome.model_dump(exclude={"trajectory"}), deps.secrets)
-    for finding, after in zip(outcome.findings, shown["findings"], strict=True):
-        if after["suggestion"] != finding.suggestion:  # one click commits it, and nobody proposed three stars
-            after["suggestion"] = None
     changes = Changes.model_validate(redact_data(changes.model_dump(), deps.secrets)) if held else changes
     return Outcome.model_validate({**shown, "trajectory": outcome.trajectory}), changes, held
-
-
-def _words(outcome: Outcome) -> Iterator[str]:
-    """What people would read of it."""
-    yield from (outcome.title, outcome.summary)
-    for finding in outcome.findings:
-        yield from (finding.path, finding.text, finding.suggestion or "")
 
 
 def _result(outcome: Outcome, changes: Changes, held: tuple[str, ...], seconds: float) -> RunResult:

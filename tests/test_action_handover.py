@@ -14,7 +14,7 @@ from bot.action_handover import RECORD, RECORD_BYTES, adopt_result, agreed_spec,
 from bot.errors import CallerError, Conflict
 from bot.types.decision import Go
 from bot.types.event import Actor, Event, Opened, PullInfo, Repository, Revision, Subject
-from bot.types.result import Artifact, RunResult
+from bot.types.result import Artifact, Finding, RunResult
 from bot.types.run import Run
 from bot.types.sandbox import Blob, Changes, FileChange
 from bot.types.task import Limits, RunSpec, Task
@@ -230,6 +230,25 @@ def test_a_title_with_a_secret_is_held(source: Path, tmp_path: Path) -> None:
     run = run_of(source, title="use hunter2-hunter2-hunter2")
     into = handed_over(run, source)
     assert adopt_result(result_of(run), spec_of(), into, tmp_path / "t", ("hunter2-hunter2-hunter2",)).held
+
+
+@pytest.mark.parametrize("field", ["path", "text", "suggestion"])
+def test_a_finding_with_a_secret_is_held(source: Path, tmp_path: Path, field: str) -> None:
+    said = {"path": "a.py", "line": 1, "text": "Wrong.", field: "hunter2-hunter2-hunter2"}
+    run = run_of(source).changed(result=result_of(run_of(source)).changed(findings=(Finding.model_validate(said),)))
+    into = handed_over(run, source)
+    assert adopt_result(result_of(run), spec_of(), into, tmp_path / "t", ("hunter2-hunter2-hunter2",)).held
+
+
+def test_a_suggestion_that_would_be_redacted_is_not_offered(source: Path, tmp_path: Path) -> None:
+    found = tuple(
+        Finding(path="a.py", line=1, text="Wrong.", suggestion=each)
+        for each in ("x = 1", "u = 'http://app:made-up-word@host/'", None)
+    )
+    run = run_of(source).changed(result=result_of(run_of(source)).changed(findings=found))
+    adopted = adopt_result(result_of(run), spec_of(), handed_over(run, source), tmp_path / "t", ())
+    assert not adopted.held
+    assert [each.suggestion for each in adopted.findings] == ["x = 1", None, None]
 
 
 def test_more_than_the_task_may_is_refused_before_it_is_read(source: Path, tmp_path: Path) -> None:

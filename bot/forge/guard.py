@@ -17,6 +17,7 @@ from bot.blobs import read_blob
 from bot.errors import TaskError
 from bot.links import MODE, Place, link_fault
 from bot.redaction import find_secrets, redact
+from bot.types.result import Finding, Outcome, RunResult
 from bot.types.sandbox import Changes, FileChange
 from bot.types.task import RunSpec
 
@@ -68,8 +69,24 @@ def hold_reasons(
     return tuple(dict.fromkeys(redact(reason, secrets) for reason in reasons))
 
 
+def words_of(said: Outcome | RunResult) -> str:
+    """All that a model said and people would read: title, summary and findings."""
+    found = (each for one in said.findings for each in (one.path, one.text, one.suggestion or ""))
+    return "\n".join((said.title, said.summary, *found))
+
+
+def to_the_letter(findings: Sequence[Finding], secrets: Sequence[str]) -> tuple[Finding, ...]:
+    """The findings, without a suggestion that could only be shown redacted: one click would commit the stars."""
+    return tuple(
+        each.changed(suggestion=None)
+        if each.suggestion and redact(each.suggestion, secrets) != each.suggestion
+        else each
+        for each in findings
+    )
+
+
 def text_reasons(text: str, secrets: Sequence[str]) -> tuple[str, ...]:
-    """Why a title or summary must not be published as it is."""
+    """Why words must not be published as they are."""
     return tuple(f"the text about the change holds what looks like a {name}" for name in find_secrets(text, secrets))
 
 
