@@ -80,6 +80,8 @@ def _story(run: Run, deps: Deps) -> Run:
 def propose(event: Event, deps: Deps) -> Run:
     """Decide and execute without a write to the forge: the first job of two, holding no write token."""
     with _claimed(event, deps) as (run, mine):
+        if mine and run.status == "completed":
+            run = _reopen(run, event, deps)
         return _with_true_ending(run, deps, _proposal, speak=False) if mine else run
 
 
@@ -155,12 +157,20 @@ def _answered(run: Run, decision: Decision, deps: Deps) -> Run:
         return complete(answer(run, decision, deps), decision.conclusion, None, deps)
     failure = None
     if isinstance(decision, Refuse):
-        told = _told_today(run, deps)
-        for output in () if told else refusal(run.event, decision, day=datetime.now(UTC).date().isoformat()):
-            run = put(run, output, deps)
+        run = _refused(run, decision, deps)
         failure = Failure(code=decision.code, message=decision.reason, blame="caller")
     defect = isinstance(decision, Refuse) and decision.defect
     return complete(run, "failure" if defect else "skipped", failure, deps)
+
+
+def _refused(run: Run, decision: Refuse, deps: Deps) -> Run:
+    """Say so, where nobody did today or is about to: the journal comes first, so that others see it."""
+    for output in refusal(run.event, decision, day=datetime.now(UTC).date().isoformat()):
+        if output.key not in run.intents:
+            run = deps.store.save(run.changed(intents=(*run.intents, output.key)))
+        if not _told_today(run, deps):
+            run = put(run, output, deps)
+    return run
 
 
 def _told_today(run: Run, deps: Deps) -> bool:
@@ -175,7 +185,7 @@ def _told_today(run: Run, deps: Deps) -> bool:
         and each.event.repository.full_name == run.event.repository.full_name
         and each.created_at.date() == today
         and each.run_id != run.run_id
-        and each.receipts
+        and (each.receipts or (each.intents and each.status != "completed"))
         for each in deps.store.list(limit=LOOKED_BACK)
     )
 

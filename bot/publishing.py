@@ -16,7 +16,7 @@ from bot.forge.render import announce, closing, proposals, status_note
 from bot.forge.render_code import stacked
 from bot.redaction import redact_data
 from bot.triage.policy import digest_of
-from bot.types.decision import Go
+from bot.types.decision import Answer, Go, Refuse
 from bot.types.event import Event, Labeled, Scheduled, Subject
 from bot.types.output import Commit, Note, Output
 from bot.types.result import Failure, RunResult
@@ -100,7 +100,7 @@ def unheard(run: Run) -> bool:
     """Whether the run ended for nothing but a forge that did not answer, and can go on without being paid for again."""
     if run.status != "completed" or run.failure is None or run.failure.code not in UNHEARD:
         return False
-    return run.decision is None or _published_badly(run)
+    return run.decision is None or _answered_badly(run) or _published_badly(run)
 
 
 def unfinished(run: Run) -> bool:
@@ -113,7 +113,7 @@ def begun_again(run: Run, event: Event) -> Run:
     while the result was published, from there. What was paid for is not paid twice, and what was written stays.
     """
     anew = Run(run_id=run.run_id, event=event)  # opened now: a stop that was said to the first attempt is over
-    if not _published_badly(run):
+    if not (_answered_badly(run) or _published_badly(run)):
         return anew
     return anew.changed(
         status="in_progress",
@@ -123,6 +123,11 @@ def begun_again(run: Run, event: Event) -> Run:
         intents=tuple(key for key in run.intents if key not in ENDINGS - {TAKEN_OFF}),
         receipts=tuple(receipt for receipt in run.receipts if receipt.key not in ENDINGS),
     )
+
+
+def _answered_badly(run: Run) -> bool:
+    """Whether an answer was lost on its way, steps of an `undo` among them."""
+    return isinstance(run.decision, Answer | Refuse) and bool(run.failure and run.failure.code in UNHEARD)
 
 
 def _published_badly(run: Run) -> bool:

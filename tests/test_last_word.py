@@ -9,11 +9,24 @@ from pathlib import Path
 import pytest
 
 from bot.api.server import abandon
+from bot.errors import ForgeError, SandboxError
 from bot.forge.pace import Paces
 from bot.marks import Mark, read_mark
+from bot.pipeline import handle, propose
 from bot.publishing import unfinished
+from bot.testing.sandbox import FakeProvider
+from bot.types.decision import Refuse
+from bot.types.event import Commented
+from bot.types.output import Output
+from bot.types.sandbox import ExecRequest, ExecResult
 from tests.github_server.exchange import Request
+from tests.pipeline_fixtures import Kit
 from tests.stage import NAME, Stage, labelled_issue, staged
+from tests.triage_fixtures import commented
+
+
+def broken(request: ExecRequest, workspace: Path) -> ExecResult:
+    raise SandboxError("engine_gone", "the engine is gone")
 
 
 def away_from(stage: Stage, begins: Callable[[Request], bool]) -> Callable[[], None]:
@@ -118,3 +131,44 @@ def test_a_run_that_ends_the_process_each_time_is_said_to_be_over(tmp_path: Path
         assert "it never came to an end" in stage.server.repo(NAME).comments(stage.allowed.number)[-1]
         (check,) = stage.server.repo(NAME).check_runs
         assert check.fields["conclusion"] == "failure"
+
+
+def test_an_answer_that_got_lost_is_given_by_the_same_delivery(tmp_path: Path) -> None:
+    kit = Kit(tmp_path, commented("/bot help"))
+
+    def lose(output: Output) -> None:
+        if output.kind == "note":
+            raise ForgeError("unreachable", "GitHub did not answer")
+
+    first = handle(kit.event, kit.deps(before=lose))
+    assert (first.conclusion, unfinished(first)) == ("failure", True)
+    again = handle(kit.event, kit.deps())
+    assert (again.conclusion, unfinished(again)) == ("success", False)
+    assert len([each for each in kit.forge.comments[7] if "regenerate" in each.body]) == 1
+
+
+def test_two_refusals_at_the_same_time_are_one(tmp_path: Path) -> None:
+    first = commented("/bot fix", "reader")
+    assert isinstance(first.trigger, Commented)
+    assert first.subject is not None
+    kit = Kit(tmp_path, first)
+    kit.forge.comments[7] = [first.trigger.comment]
+    kit.forge.subjects[8], kit.forge.comments[8] = first.subject.changed(number=8), [first.trigger.comment]
+    second = first.changed(id="on another issue", subject=kit.forge.subjects[8])
+
+    def meanwhile(output: Output) -> None:
+        assert isinstance(handle(second, kit.deps()).decision, Refuse)
+
+    assert isinstance(handle(first, kit.deps(before=meanwhile)).decision, Refuse)
+    assert (len(kit.forge.comments[7]), len(kit.forge.comments[8])) == (2, 1)
+
+
+def test_a_proposal_is_made_anew_where_somebody_starts_it_again(tmp_path: Path) -> None:
+    """On a runner that keeps its disk: what the first attempt ended with is not the end of the second."""
+    kit = Kit(tmp_path)
+    sandboxes, kit.sandboxes = kit.sandboxes, FakeProvider(tmp_path / "none", broken)
+    assert propose(kit.event, kit.deps()).conclusion == "failure"
+    kit.sandboxes = sandboxes
+    run = propose(kit.event.changed(attempt=2), kit.deps())
+    assert run.result is not None
+    assert (run.result.conclusion, run.status, run.conclusion) == ("success", "in_progress", None)
