@@ -388,6 +388,18 @@ def test_a_refusal_is_said_once_a_day_and_only_where_allowed() -> None:
     assert outputs[0].marker == refusal_marker(7, "2026-01-01")
     assert "You need write access" in outputs[0].body
     assert refusal(asked, decision.changed(speak=False), day="2026-01-01") == ()
+    for reason, said in (("there is no option `--x`", "There is no option `--x`."), ("a.yml is bad", "a.yml is bad.")):
+        (told,) = refusal(asked, decision.changed(reason=reason), day="2026-01-01")
+        assert isinstance(told, Note)
+        assert f"\n\n{said}\n\n" in told.body
+
+
+def test_why_it_failed_is_said_once() -> None:
+    failure = Failure(code="no_commands", message="The task has no commands.", hint="Put some there.")
+    body = note(spec(subject()), result("failure", summary=failure.message, failure=failure)).body
+    assert body.count(failure.message) == 1
+    both = note(spec(subject()), result("failure", summary="It tried.", failure=failure)).body
+    assert "It tried." in both
 
 
 def test_the_step_summary_speaks_for_every_kind_of_run() -> None:

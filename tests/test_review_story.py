@@ -124,6 +124,7 @@ def test_the_second_review_keeps_resolves_and_adds(tmp_path: Path) -> None:
         assert [each.first.line for each in open_ones] == [4, 6]
         assert len(issue.pull.reviews) == 2
         assert "1 of the findings was said before" in mark_of(second)[0]
+        assert "1 of the findings was said before" in issue.pull.reviews[1].body, "else its count is a riddle"
 
 
 @pytest.mark.parametrize("fault", ["drop_before", "drop_after"])

@@ -126,10 +126,16 @@ def refusal(event: Event, decision: Refuse, *, day: str) -> tuple[Output, ...]:
     """A polite word to somebody who is not served, where the decision allows one; the marker keeps it to one a day."""
     if event.subject is None or not decision.speak:
         return ()
-    reason = sections.Prose(repository=event.repository.full_name).text(decision.reason, 1000)
+    reason = sections.Prose(repository=event.repository.full_name).text(_sentence(decision.reason), 1000)
     body = f"### 🚫 Not done\n\n{reason}\n\n<sub>Nothing was run and nothing was changed.</sub>"
     marker = refusal_marker(event.actor.id, day)
     return (Note(key="refusal", number=event.subject.number, marker=marker, body=body),)
+
+
+def _sentence(reason: str) -> str:
+    """A reason as people read it; its first word may also be a name, which keeps its form."""
+    start = reason[:1].upper() + reason[1:] if reason.partition(" ")[0].isalpha() else reason
+    return start if "\n" in start or start.endswith((".", "?", "!")) else f"{start}."
 
 
 def step_summary(run: Run, *, settings: Settings | None = None) -> str:

@@ -79,8 +79,14 @@ def _post(client: Client, path: str, output: Review, body: dict[str, Any], own: 
 
 def _body(output: Review, remarks: Sequence[Remark]) -> dict[str, Any]:
     comments = [_comment(each) for each in remarks]
-    text = f"{output.marker}\n{output.body}"
+    text = f"{output.marker}\n{output.body}{_missing(output, remarks)}"
     return {"event": "COMMENT", "commit_id": output.sha, "body": text, "comments": comments}
+
+
+def _missing(output: Review, remarks: Sequence[Remark]) -> str:
+    """Where the findings are that the text counts and that this review does not repeat."""
+    remark = _remark(len(output.remarks) - len(remarks))
+    return f"\n\n<sub>{remark}</sub>" if remark else ""
 
 
 def _comment(remark: Remark) -> dict[str, Any]:
@@ -97,7 +103,7 @@ def _flat(output: Review, remarks: Sequence[Remark]) -> str:
     for each in remarks:
         lines = f"{each.first}-{each.line}" if each.first else str(each.line)
         parts.append(f"{code_span(f'{clean(each.path)}:{lines}')}\n\n{as_code(each.body)}")
-    return f"{output.marker}\n{sections.joined(parts)}"
+    return f"{output.marker}\n{sections.joined(parts)}{_missing(output, remarks)}"
 
 
 def _find(client: Client, path: str, output: Review, own: int) -> Made | None:

@@ -237,7 +237,9 @@ def duration(seconds: float) -> str:
 
 def result_sections(result: RunResult, prose: Prose, *, files: bool = True) -> list[str]:
     """The body of every report on a finished run: after a failure the evidence comes before the words."""
-    words = [prose.text(result.summary)]
+    # A failure's message stands in a box of its own.
+    said_already = result.failure is not None and not result.held and result.failure.message == result.summary
+    words = [] if said_already else [prose.text(result.summary)]
     evidence = [command_table(result.reports), failed_outputs(result.reports)]
     ordered = (
         [*words, *evidence] if result.conclusion in ("success", "neutral", "action_required") else [*evidence, *words]
