@@ -18,7 +18,7 @@ from bot.errors import SandboxExpired, SandpiperError
 from bot.execution import execute
 from bot.forge.ahead import reading_ahead
 from bot.forge.render import refusal
-from bot.marks import has_marker, read_mark, run_marker
+from bot.marks import has_marker, left_by, read_mark, run_marker
 from bot.publishing import (
     begun_again,
     complete,
@@ -72,6 +72,8 @@ def _story(run: Run, deps: Deps) -> Run:
         return _answered(run, decision, deps)
     if told and (finished := _finished_elsewhere(run, decision.spec, told, deps)):
         return finished
+    if told and (mark := read_mark(told.body)) and not run.receipts:
+        run = run.changed(receipts=left_by(mark.made))
     if run.result is None or not run.intents:  # a result that another job made was not announced yet
         run = say_started(run, decision.spec, deps, new=told is None and not run.intents)
     return publish(_executed(run, decision.spec, deps), deps)
@@ -168,7 +170,7 @@ def _refused(run: Run, decision: Refuse, deps: Deps) -> Run:
     for output in refusal(run.event, decision, day=datetime.now(UTC).date().isoformat()):
         if output.key not in run.intents:
             run = deps.store.save(run.changed(intents=(*run.intents, output.key)))
-        if not _told_today(run, deps):
+        if decision.always or not _told_today(run, deps):
             run = put(run, output, deps)
     return run
 

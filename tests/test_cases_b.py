@@ -84,6 +84,18 @@ def test_b1_who_may_not_write_spends_nothing_and_hears_it_once(role: Role, app: 
         assert len(ours) == 1
 
 
+def test_b1_who_may_write_hears_of_each_mistake(tmp_path: Path) -> None:
+    with scene(tmp_path / "s", "issue_comment", lambda at: said_by(at, "/bot fix --step=3", "maria", "write")) as stage:
+        stage.judge(stage.play())
+        stage.judge(stage.play())  # a second delivery
+        payload = said_by(stage.server, "/bot fix --minuts=3", "maria", "write")
+        stage.event = event_of("issue_comment", payload).changed(id="another")
+        stage.play()
+        nothing_spent(stage)
+        ours = [each for each in stage.server.repo(NAME).comments(1) if "sandpiper:" in each]
+        assert ["--step" in ours[0], "--minuts" in ours[1], len(ours)] == [True, True, 2]
+
+
 def test_b1_a_label_counts_as_the_one_who_put_it_on(tmp_path: Path) -> None:
     with scene(tmp_path / "s", "issues", lambda at: issues_labeled(at, NAME, 1, "bot:fix", "eve")) as stage:
         assert stage.judge(stage.play()).conclusion == "skipped"

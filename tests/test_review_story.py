@@ -123,6 +123,7 @@ def test_the_second_review_keeps_resolves_and_adds(tmp_path: Path) -> None:
         open_ones = [each for each in threads_of(second.server.repo(NAME), issue) if not each.resolved_by]
         assert [each.first.line for each in open_ones] == [4, 6]
         assert len(issue.pull.reviews) == 2
+        assert len(issue.pull.reviews) == 2
         assert "1 of the findings was said before" in mark_of(second)[0]
         assert "1 of the findings was said before" in issue.pull.reviews[1].body, "else its count is a riddle"
 

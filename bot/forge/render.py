@@ -13,7 +13,7 @@ from bot.forge.render_check import check_of
 from bot.forge.render_code import code_outputs, person_of
 from bot.forge.render_review import review_of
 from bot.forge.sanitize import clean
-from bot.marks import Mark, made_of, refusal_marker, run_marker, state_line
+from bot.marks import Mark, help_marker, made_of, refusal_marker, run_marker, state_line
 from bot.redaction import redact
 from bot.settings import Settings
 from bot.types.decision import Go, Refuse
@@ -123,12 +123,15 @@ def status_note(
 
 
 def refusal(event: Event, decision: Refuse, *, day: str) -> tuple[Output, ...]:
-    """A polite word to somebody who is not served, where the decision allows one; the marker keeps it to one a day."""
+    """A polite word to somebody who is not served, where the decision allows one.
+
+    The marker keeps it to one a day, and where it is always said to one for each event.
+    """
     if event.subject is None or not decision.speak:
         return ()
     reason = sections.Prose(repository=event.repository.full_name).text(_sentence(decision.reason), 1000)
     body = f"### 🚫 Not done\n\n{reason}\n\n<sub>Nothing was run and nothing was changed.</sub>"
-    marker = refusal_marker(event.actor.id, day)
+    marker = help_marker(event.id) if decision.always else refusal_marker(event.actor.id, day)
     return (Note(key="refusal", number=event.subject.number, marker=marker, body=body),)
 
 

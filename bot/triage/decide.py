@@ -52,13 +52,15 @@ def decide(event: Event, *, reader: ForgeReader, settings: Settings, model: Mode
     except PolicyError as error:
         if gate.is_automatic(event) or PERMISSIONS.index(level) < PERMISSIONS.index("write"):
             raise
-        return Refuse(code=error.code, reason=error.message, speak=True, defect=True)
+        return Refuse(code=error.code, reason=error.message, speak=True, always=True, defect=True)
     case = Case(event, level, policy, digest_of(data), tasks_of(policy), reader, settings, model)
     verdict = _automatic(case) if gate.is_automatic(event) else _asked(case)
     if isinstance(verdict, Request):
         verdict = _accept(case, verdict)
     if isinstance(verdict, Refuse) and gate.is_automatic(event):
         return Ignore(code=verdict.code, reason=verdict.reason)
+    if isinstance(verdict, Refuse) and gate.at_least(level, "write"):
+        return verdict.changed(always=True)
     return verdict
 
 

@@ -31,6 +31,8 @@ class Refuse(Value):
     """The reason in a sentence, fit to be shown to the person."""
     speak: bool = False
     """Whether a comment may say so (at most one for each person, subject and day)."""
+    always: bool = False
+    """Whether it is said each time: to who may write here, and would else wonder why nothing happens."""
     defect: bool = False
     """Whether the repository's own files are at fault: then the run fails, so that whoever keeps them sees it."""
 
