@@ -87,6 +87,15 @@ def made_of(receipts: Sequence[Receipt]) -> Made:
     )
 
 
+def left_by(made: Made) -> tuple[Receipt, ...]:
+    """What an earlier attempt published, as receipts of the next one: what that one publishes itself comes after."""
+    commit = Receipt(key="earlier-commit", kind="commit", sha=made.sha, name=made.branch)
+    pull = Receipt(key="earlier-pull", kind="pull", id=made.pull)
+    labels = Receipt(key="earlier-labels", kind="labels", name="\n".join(made.labels))
+    there = (made.sha, commit), (made.pull, pull), (made.labels, labels)
+    return () if made.undone else tuple(receipt for exists, receipt in there if exists)
+
+
 def marker(kind: str, value: str) -> str:
     """The hidden line for one thing; characters that could end an HTML comment are percent-encoded."""
     return f"<!-- sandpiper:{quote(kind, safe='')}={quote(value, safe=':.,@/')} -->"

@@ -14,6 +14,7 @@ from bot.errors import Conflict, ForgeError, NotFound, SandpiperError
 from bot.forge.ahead import together
 from bot.forge.render import announce, closing, proposals, status_note
 from bot.forge.render_code import stacked
+from bot.marks import left_by, made_of
 from bot.redaction import redact_data
 from bot.triage.policy import digest_of
 from bot.types.decision import Answer, Go, Refuse
@@ -112,7 +113,8 @@ def begun_again(run: Run, event: Event) -> Run:
     """A run that ended badly and that is started again: from its beginning, or, where only a provider failed
     while the result was published, from there. What was paid for is not paid twice, and what was written stays.
     """
-    anew = Run(run_id=run.run_id, event=event)  # opened now: a stop that was said to the first attempt is over
+    # Opened now: a stop that was said to the first attempt is over.
+    anew = Run(run_id=run.run_id, event=event, receipts=left_by(made_of(run.receipts)))
     if not (_answered_badly(run) or _published_badly(run)):
         return anew
     return anew.changed(

@@ -21,7 +21,7 @@ from bot.types.output import Output
 from bot.types.sandbox import ExecRequest, ExecResult
 from tests.github_server.exchange import Request
 from tests.pipeline_fixtures import Kit
-from tests.stage import NAME, Stage, labelled_issue, staged
+from tests.stage import NAME, Stage, command_on_pull, labelled_issue, staged
 from tests.triage_fixtures import commented
 
 
@@ -172,3 +172,17 @@ def test_a_proposal_is_made_anew_where_somebody_starts_it_again(tmp_path: Path) 
     run = propose(kit.event.changed(attempt=2), kit.deps())
     assert run.result is not None
     assert (run.result.conclusion, run.status, run.conclusion) == ("success", "in_progress", None)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_the_first_attempt_left_is_known_to_the_second_and_to_undo(tmp_path: Path, lost: bool) -> None:
+    """The commit is on the branch, the label is refused; the second attempt finds nothing to change any more."""
+    with staged(command_on_pull, tmp_path) as stage:
+        stage.server.faults.add("POST", r"/issues/\d+/labels$", "status", times=1, status=422)
+        assert stage.judge(stage.play()).conclusion == "failure"
+        made = told(stage).made
+        assert (made.branch, made.sha) == ("feature", stage.server.repo(NAME).git.ref("refs/heads/feature"))
+        if lost:
+            stage.machine_lost()
+        assert stage.judge(stage.play(attempt=2)).conclusion == "success"
+        assert (told(stage).made.branch, told(stage).made.sha) == (made.branch, made.sha)
