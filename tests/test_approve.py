@@ -77,7 +77,7 @@ def test_an_approval_runs_that_commit_with_a_forks_trust(tmp_path: Path) -> None
         story.serve(event_of(story))
         head = story.subject.pull.head_sha if story.subject.pull else ""
         before = story.repo.git.refs("refs/heads/")
-        run = story.say(f"/bot approve {head[:7]}")
+        run = story.say(f"/bot approve {head}")
         assert (run.conclusion, spec_sha(run)) == ("success", head)
         assert run.receipt("commit") is None
         assert story.repo.git.refs("refs/heads/") == before

@@ -209,14 +209,13 @@ def asked(text: str, sender: str = "writer", *, policy: str = POLICY, **more: An
     return event, forge
 
 
-@pytest.mark.parametrize("length", [7, 12, 40])
-def test_an_approval_starts_the_task_of_policy_at_that_commit(length: int) -> None:
-    decision = judge(*asked(f"/bot approve {HEAD[:length]}"), model=no_model)
+def test_an_approval_starts_the_task_of_policy_at_that_commit() -> None:
+    decision = judge(*asked(f"/bot approve {HEAD}"), model=no_model)
     assert isinstance(decision, Go)
     spec = decision.spec
     assert (spec.task.name, spec.revision.sha, spec.trust) == ("review", HEAD, "fork")
     assert not {"branch", "pull_request", "labels", "check"} & set(spec.task.outputs)
-    named = judge(*asked(f"/bot approve `{HEAD[:length]}` explain --steps=2"), model=no_model)
+    named = judge(*asked(f"/bot approve `{HEAD}` explain --steps=2"), model=no_model)
     assert isinstance(named, Go)
     assert (named.spec.task.name, named.spec.task.limits.steps) == ("explain", 2)
 
@@ -229,6 +228,18 @@ def test_without_a_commit_nothing_starts_and_the_line_to_copy_is_shown(text: str
     with_task = judge(*asked("/bot approve explain"), model=no_model)
     assert isinstance(with_task, Answer)
     assert f"/bot approve {HEAD} explain\n" in note_of(with_task)
+
+
+@pytest.mark.parametrize("length", [7, 12, 39])
+def test_the_beginning_of_a_commits_name_approves_nothing(length: int) -> None:
+    """Whoever may push can find another commit that begins so."""
+    forged = HEAD[:length] + "f" * (40 - length)
+    for head in (HEAD, forged):
+        answer = judge(*asked(f"/bot approve {HEAD[:length]}", sha=head), model=no_model)
+        assert isinstance(answer, Answer)
+        assert "can be forged" in note_of(answer)
+        assert f"/bot approve {head}\n" in note_of(answer)
+    assert judge(*asked(f"/bot approve {HEAD}", sha=forged), model=no_model).code == "head_moved"
 
 
 def test_another_head_is_refused() -> None:

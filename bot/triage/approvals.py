@@ -18,6 +18,10 @@ from bot.types.output import Note
 MOMENTS = ("opened", "synchronize", "reopened", "ready_for_review", "upstream")
 """When a pull request has something new to look at; in this order policy is asked for its task."""
 SHA = re.compile(r"[0-9a-f]{7,64}")
+"""What is meant to be a commit. Another one that begins with the same seven digits is found within seconds, with the
+same twelve within hours: a fork could push it after the approval."""
+WHOLE = (40, 64)
+"""Digits of a commit's name, by SHA-1 and by SHA-256."""
 
 
 def approve(case: Case, number: int, request: Request) -> Request | Answer:
@@ -30,6 +34,11 @@ def approve(case: Case, number: int, request: Request) -> Request | Answer:
     head, phrase = subject.pull.head.sha, case.settings.phrase
     if not sha:
         text = "Name the commit that you looked at, and no other is worked on. The present one is approved by:"
+        return told(case.event, number, "approve", f"{text}\n\n{_command(phrase, head, words)}")
+    if len(sha) not in WHOLE and head.startswith(sha):  # of any other the gate says that it is another
+        text = (
+            "The beginning of a commit's name can be forged, so name the whole of it. The present one is approved by:"
+        )
         return told(case.event, number, "approve", f"{text}\n\n{_command(phrase, head, words)}")
     name = words[0].lower() if words else automatic_task(case)
     if not name:

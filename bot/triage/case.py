@@ -41,4 +41,4 @@ class Request(Value):
     options: Mapping[str, str] = Field(default_factory=dict)
     """Overrides."""
     sha: str = ""
-    """The only commit that it may work on, whole or its beginning; empty for the one that is there."""
+    """The only commit that it may work on; empty for the one that is there."""

@@ -173,7 +173,7 @@ def check_head(event: Event, subject: Subject) -> Refuse | None:
 def check_asked(sha: str, subject: Subject) -> Refuse | None:
     """Who named a commit gets that one or nothing."""
     head = subject.pull.head.sha if subject.pull else ""
-    if not sha or head.startswith(sha):
+    if sha in ("", head):
         return None
     reason = f"the pull request stands at `{head[:12]}` and not at the commit that was named; look at it and ask again"
     return Refuse(code="head_moved", reason=reason, speak=True)
