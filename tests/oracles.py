@@ -193,7 +193,7 @@ def writes_allowed(found: Evidence) -> None:
             assert wrong is None, f"U2: write {write.number} {write.method} {write.path}: {wrong}"
             if before is None:
                 ours.add(thing)
-                made["refusal" if thing.kind == "comment" and "sandpiper:refusal=" in after else thing.kind] += 1
+                made["refusal" if thing.kind == "comment" and "### 🚫 Not done" in after else thing.kind] += 1
     for kind, count in made.items():
         if kind not in ("label", "token"):
             assert count <= allowed.counts.get(kind, 0), f"U2: {count} x {kind} created"
