@@ -187,8 +187,16 @@ def test_a_mark_that_was_tampered_with_reaches_nothing_else(made: Made) -> None:
         assert "stays" in answer.undoing.kept[0]
 
 
+def test_a_forks_branch_of_the_same_name_is_another_branch() -> None:
+    """What its pull request could be undone to is a branch of this repository that nobody spoke of."""
+    for subject in (subject_of(fork=True), subject_of(head={"ref": "topic", "sha": HEAD, "repo": None})):
+        answer = answer_to("/bot undo", run_comment(Made(branch="topic", sha=SHA)), subject=subject)
+        assert not steps(answer)
+
+
 def test_a_commit_that_was_merged_stays() -> None:
-    answer = answer_to("/bot undo", run_comment(Made(branch="topic", sha=SHA)), subject=subject_of(merged=True))
+    subject = subject_of(fork=False, merged=True)
+    answer = answer_to("/bot undo", run_comment(Made(branch="topic", sha=SHA)), subject=subject)
     assert not steps(answer)
     assert answer.undoing is not None
     assert "was merged" in answer.undoing.kept[0]

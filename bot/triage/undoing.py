@@ -89,7 +89,8 @@ def _why_it_stays(case: Case, number: int, made: Made) -> str:
     """Why a commit on a branch of somebody else's can't be taken back; empty where it can."""
     subject = case.reader.subject(number)
     pull = subject.pull if subject else None
-    if pull is None or pull.head.ref != made.branch:
+    home = case.event.repository.full_name.lower()
+    if pull is None or pull.head.ref != made.branch or (pull.head_repository or "").lower() != home:
         return f"the commit `{made.sha[:12]}` stays, because it is not on a branch of this pull request"
     if pull.merged:
         return f"the commit `{made.sha[:12]}` stays, because #{number} was merged; “Revert” on its page takes it back"
