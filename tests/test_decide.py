@@ -150,6 +150,8 @@ def test_dispatch() -> None:
     assert isinstance(decision, Go)
     assert (decision.spec.subject, decision.spec.revision.sha) == (None, MOVED)
     assert decision.spec.instructions == "tidy up"
+    of_any_fork = judge(dispatched(task="fix", prompt="tidy up", ref=MOVED), forge)
+    assert of_any_fork.code == "no_revision", "only a branch is this repository's for certain"
     with_number = dispatched(task="fix", number=7)
     forge.subjects[7] = labeled("x").subject  # type: ignore[assignment]  # it has one
     decision = judge(with_number, forge)

@@ -66,7 +66,10 @@ def _revisions(event: Event, subject: Subject | None, reader: ForgeReader) -> tu
         return subject.pull.head, base
     wanted = event.trigger.ref if isinstance(event.trigger, Dispatched) else None
     base_found = reader.revision(wanted or event.repository.default_branch)
-    return (base_found, base_found) if base_found else None
+    if base_found is None or base_found.ref == base_found.sha:
+        # A commit by its name may be of any fork: GitHub shows them all under this repository's address.
+        return None
+    return base_found, base_found
 
 
 def snapshot(event: Event, fresh: Subject) -> Subject:
