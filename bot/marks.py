@@ -29,6 +29,8 @@ _STATE = re.compile(r"<!-- sandpiper:state=([A-Za-z0-9_-]{1,20000}) -->")
 
 RUN_TRAILER = "Sandpiper-Run"
 """Git trailer of every commit that a run makes: the run's id."""
+UNDO_TRAILER = "Sandpiper-Undo"
+"""Git trailer of the commit that takes such a one back: the same run's id."""
 
 
 class Made(Value):

@@ -39,7 +39,12 @@ def test_all_that_fails_on_one_commit_is_one_happening() -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [f"Fix it\n\nSandpiper-Run: {'a' * 16}", f"x\r\n\r\nSandpiper-Run: {'0' * 16}\r\nA: b"]
+    "message",
+    [
+        f"Fix it\n\nSandpiper-Run: {'a' * 16}",
+        f"x\r\n\r\nSandpiper-Run: {'0' * 16}\r\nA: b",
+        f"Take back what fix-ci did\n\nSandpiper-Undo: {'a' * 16}",  # somebody did not want it
+    ],
 )
 def test_what_the_bot_committed_is_not_mended_by_itself(message: str) -> None:
     for event in (at_home(head_commit={"message": message}), check_suite(head_commit={"message": message})):

@@ -17,7 +17,7 @@ from bot.forge.events_shapes import (
     WorkflowRunPayload,
     clean,
 )
-from bot.marks import RUN_TRAILER
+from bot.marks import RUN_TRAILER, UNDO_TRAILER
 from bot.settings import Settings
 from bot.types.event import Dispatched, Failed, Other, Revision, Scheduled, Trigger, Upstream
 from bot.types.task import OPTIONS
@@ -26,7 +26,7 @@ INPUTS = ("task", "number", "ref", "prompt")
 FAILURES = ("failure", "timed_out")
 """Conclusions of checks that somebody could mend by a commit; `cancelled` and `action_required` are people's doing."""
 OWN_WORKFLOW = re.compile(r"\.github/workflows/sandpiper(?:-[a-z-]+)?\.yml(?:@.*)?")
-_TRAILER = re.compile(rf"^{RUN_TRAILER}: [0-9a-f]{{16}}\s*$", re.MULTILINE)
+_TRAILER = re.compile(rf"^(?:{RUN_TRAILER}|{UNDO_TRAILER}): [0-9a-f]{{16}}\s*$", re.MULTILINE)
 
 
 def digest(payload: Any) -> str:

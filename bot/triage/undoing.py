@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from bot.marks import Made, Mark, has_marker, help_marker, state_line
+from bot.marks import UNDO_TRAILER, Made, Mark, has_marker, help_marker, state_line
 from bot.triage.answers import sign, told
 from bot.triage.case import Case
 from bot.types.decision import Answer, Undoing
@@ -79,7 +79,7 @@ def _message(case: Case, mark: Mark) -> str:
     """Of the commit that takes ours back, with whoever asked as its co-author."""
     person, host = case.event.actor, urlsplit(case.settings.server_url or case.event.repository.url).hostname
     lines = [f"Take back what {mark.task} did", "", f"This reverts commit {mark.made.sha}.", ""]
-    lines.append(f"Sandpiper-Undo: {mark.run}")
+    lines.append(f"{UNDO_TRAILER}: {mark.run}")
     if host and person.id and LOGIN.fullmatch(person.login):
         lines.append(f"Co-authored-by: {person.login} <{person.id}+{person.login}@users.noreply.{host}>")
     return "\n".join(lines)
