@@ -25,6 +25,7 @@ from tests.github_server.ledger import LEVELS, Thing
 from tests.github_server.records import Repo
 from tests.github_server.server import GitHubServer
 from tests.github_server.trees import files_of, read_commit
+from tests.seen import REFUSAL
 from tests.tripwire import SERVERS, Tripwire
 
 NEVER = ("administration", "workflows", "secrets", "members", "organization_administration", "environments")
@@ -193,7 +194,7 @@ def writes_allowed(found: Evidence) -> None:
             assert wrong is None, f"U2: write {write.number} {write.method} {write.path}: {wrong}"
             if before is None:
                 ours.add(thing)
-                made["refusal" if thing.kind == "comment" and "### 🚫 Not done" in after else thing.kind] += 1
+                made["refusal" if thing.kind == "comment" and REFUSAL in after else thing.kind] += 1
     for kind, count in made.items():
         if kind not in ("label", "token"):
             assert count <= allowed.counts.get(kind, 0), f"U2: {count} x {kind} created"

@@ -17,6 +17,10 @@ def steady(text: str | None) -> str:
     return VOLATILE.sub("-", "\n".join(lines))
 
 
+REFUSAL = "### 🚫 Not done"
+"""How a refusal begins to speak, whichever marker it has."""
+
+
 def state_of(server: GitHubServer, name: str) -> dict[str, Any]:
     """What people see of a repository, without what differs from one telling of a story to the next."""
     repo = server.repo(name)
@@ -30,12 +34,12 @@ def state_of(server: GitHubServer, name: str) -> dict[str, Any]:
                 "body": steady(issue.body),
                 "state": (issue.state, issue.locked),
                 "labels": sorted(issue.label_names),
-                "comments": [steady(each) for each in repo.comments(issue.number) if "sandpiper:refusal=" not in each],
+                "comments": [steady(each) for each in repo.comments(issue.number) if REFUSAL not in each],
                 "reactions": sorted((each.user.login, each.content) for each in issue.reactions),
                 "on comments": [
                     [each.content for each in comment.reactions]
                     for comment in issue.comments
-                    if "sandpiper:refusal=" not in comment.body
+                    if REFUSAL not in comment.body
                 ],
                 "pull": issue.pull and (issue.pull.base_ref, issue.pull.head_ref, issue.pull.draft, issue.pull.merged),
                 "reviews": [steady(each.body) for each in issue.pull.reviews] if issue.pull else [],
