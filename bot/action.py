@@ -42,7 +42,7 @@ from bot.settings import Settings, load_settings
 from bot.stop import stoppable
 from bot.telemetry.display import in_github_job, plain_observer
 from bot.triage.decide import decide
-from bot.types.decision import Go, Refuse
+from bot.types.decision import Decision, Go, Ignore, Refuse
 from bot.types.event import Event
 from bot.types.output import Commit
 from bot.types.result import Failure, RunResult
@@ -113,12 +113,27 @@ def _publish(visit: Visit, folder: Path) -> Run:
     run = deps.store.open(event)
     if run.decision is None:
         decision = decide(event, reader=deps.reader, settings=deps.settings, model=deps.model)
+        decision = _not_in_silence(decision, folder)
         run = run.changed(decision=decision)
         if isinstance(decision, Go):
             spec, result = _taken_over(decision.spec, visit, folder)
             run = run.changed(decision=decision.changed(spec=spec), result=result, status="in_progress")
         deps.store.save(run)
     return handle(event, deps)
+
+
+def _not_in_silence(decision: Decision, folder: Path) -> Decision:
+    """What changed since the other job began may rule its work out; who paid for it is told so."""
+    if not isinstance(decision, Ignore | Refuse):
+        return decision
+    try:
+        proposal = read_proposal(folder)
+    except SandpiperError:
+        return decision
+    if proposal is None or proposal.result is None or not isinstance(proposal.decision, Go):
+        return decision
+    defect = isinstance(decision, Refuse) and decision.defect
+    return Refuse(code=decision.code, reason=decision.reason, speak=True, always=True, spent=True, defect=defect)
 
 
 def _taken_over(spec: RunSpec, visit: Visit, folder: Path) -> tuple[RunSpec, RunResult]:

@@ -219,6 +219,22 @@ def _again(at: Labelled, mode: str, folder: Path, **more: str) -> None:
 
 @pytest.mark.docker
 @pytest.mark.usefixtures("docker_engine")
+def test_work_that_is_ruled_out_between_two_jobs_is_told_to_who_paid(tmp_path: Path) -> None:
+    with labelled() as at:
+        proposed = job_for(at.github, tmp_path / "one", at.payload).step("propose")
+        folder = proposed.outputs["artifacts_dir"]
+        at.github.repo(NAME).issues[1].labels.clear()
+        publishing = job_for(at.github, tmp_path / "two", at.payload, RUN_FOLDER=folder, DOCKER_HOST=NO_ENGINE)
+        done = publishing.step("publish")
+        assert (done.code, done.outputs["conclusion"]) == (0, "skipped"), done.stdout + done.stderr
+        (told,) = at.github.repo(NAME).comments(1)
+        assert "Not published" in told
+        assert "The label was taken off" in told
+        assert not at.github.repo(NAME).pulls
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("docker_engine")
 def test_a_publishing_job_that_broke_is_finished_by_the_next_attempt(tmp_path: Path) -> None:
     """The commit is there, the pull request is not: the second attempt finds the one and makes the other."""
     with labelled() as at:

@@ -61,6 +61,7 @@ def reasons(folder: Path, *files: FileChange, task: RunSpec | None = None, compl
         "docs/codeowners",
         ".gitmodules",
         "deep/.gitattributes",
+        "deep/.LFSconfig",
         ".GITATTRIBUTES",
         "AGENTS.md",
         "Claude.md",

@@ -31,7 +31,10 @@ PROTECTED: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("decides who must review", ("codeowners",)),
-    ("decides what git fetches or runs", (".gitmodules", ".gitattributes", ".gitconfig", ".githooks", ".husky")),
+    (
+        "decides what git fetches or runs",
+        (".gitmodules", ".gitattributes", ".lfsconfig", ".gitconfig", ".githooks", ".husky"),
+    ),
     ("is what agents are told", ("agents.md", "claude.md", "gemini.md", ".cursorrules", ".cursor", ".claude")),
     ("is run by editors without being asked", (".vscode", ".devcontainer", ".envrc", ".mcp.json")),
 )

@@ -130,7 +130,10 @@ def refusal(event: Event, decision: Refuse, *, day: str) -> tuple[Output, ...]:
     if event.subject is None or not decision.speak:
         return ()
     reason = sections.Prose(repository=event.repository.full_name).text(_sentence(decision.reason), 1000)
-    body = f"### 🚫 Not done\n\n{reason}\n\n<sub>Nothing was run and nothing was changed.</sub>"
+    head, foot = "Not done", "Nothing was run and nothing was changed."
+    if decision.spent:
+        head, foot = "Not published", "The work was done before that, and its artifacts are kept; nothing was changed."
+    body = f"### 🚫 {head}\n\n{reason}\n\n<sub>{foot}</sub>"
     marker = help_marker(event.id) if decision.always else refusal_marker(event.actor.id, day)
     return (Note(key="refusal", number=event.subject.number, marker=marker, body=body),)
 

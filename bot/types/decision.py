@@ -33,6 +33,8 @@ class Refuse(Value):
     """Whether a comment may say so (at most one for each person, subject and day)."""
     always: bool = False
     """Whether it is said each time: to who may write here, and would else wonder why nothing happens."""
+    spent: bool = False
+    """Whether the work was done before it was refused, by the first of two jobs."""
     defect: bool = False
     """Whether the repository's own files are at fault: then the run fails, so that whoever keeps them sees it."""
 
