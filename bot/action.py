@@ -32,8 +32,8 @@ from bot.action_runner import (
 )
 from bot.deps import Deps
 from bot.errors import Cancelled, EventError, ProviderError, SandboxError, SandpiperError
-from bot.forge.events import load_payload, parse_event
-from bot.forge.render import proposals, step_summary
+from bot.forge.events.parsing import load_payload, parse_event
+from bot.forge.render.story import proposals, step_summary
 from bot.pipeline import exit_code, handle, propose
 from bot.protocols import Cancelled as IsCancelled
 from bot.publishing import finalise, owes_word, say_ended

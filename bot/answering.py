@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.deps import Deps, tell
 from bot.errors import Conflict, ForgeError, NotFound
-from bot.forge.render_undo import undone
+from bot.forge.render.undo import undone
 from bot.publishing import put
 from bot.types.decision import Answer
 from bot.types.output import Output, Receipt

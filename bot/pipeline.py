@@ -16,8 +16,8 @@ from bot.deps import Deps, tell
 from bot.errors import Cancelled as CancelledError
 from bot.errors import SandboxExpired, SandpiperError
 from bot.execution import execute
-from bot.forge.ahead import reading_ahead
-from bot.forge.render import refusal
+from bot.forge.reading.ahead import reading_ahead
+from bot.forge.render.story import refusal
 from bot.marks import has_marker, left_by, read_mark, run_marker
 from bot.publishing import (
     begun_again,

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 from bot.deps import Deps, tell
 from bot.errors import Conflict, ForgeError, NotFound, SandpiperError
-from bot.forge.ahead import together
-from bot.forge.render import announce, closing, proposals, status_note
-from bot.forge.render_code import stacked
+from bot.forge.reading.ahead import together
+from bot.forge.render.code import stacked
+from bot.forge.render.story import announce, closing, proposals, status_note
 from bot.marks import left_by, made_of
 from bot.redaction import redact_data
 from bot.triage.policy import digest_of

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from bot.errors import ForgeError
-from bot.forge.reader import spare
+from bot.forge.reading.reader import spare
 from bot.marks import has_marker, stop_marker
 from bot.protocols import Cancelled, ForgeReader
 from bot.types.task import RunSpec

@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from bot.deps import Deps
-from bot.forge.checkout import GitCheckouts
-from bot.forge.credentials import open_credentials
+from bot.forge.checkout.checkout import GitCheckouts
+from bot.forge.client.credentials import open_credentials
+from bot.forge.client.pace import Paces
 from bot.forge.dry import DryRunWriter
 from bot.forge.forge import open_forge
-from bot.forge.local_writer import open_local
-from bot.forge.pace import Paces
+from bot.forge.local.writer import open_local
 from bot.llm.chat import open_model
 from bot.llm.library import warm
 from bot.llm.models import choose_model

@@ -16,9 +16,9 @@ from pydantic import SecretStr
 
 from bot.agent.runtimes.command import CommandRuntime
 from bot.deps import Deps
-from bot.forge.apps import WRITE
-from bot.forge.credentials import Credentials, open_credentials
-from bot.forge.events import parse_event
+from bot.forge.client.apps import WRITE
+from bot.forge.client.credentials import Credentials, open_credentials
+from bot.forge.events.parsing import parse_event
 from bot.pipeline import handle
 from bot.settings import Settings
 from bot.testing.sandbox import FakeProvider

@@ -12,8 +12,8 @@ import pytest
 from pydantic import SecretStr
 
 from bot.forge.forge import open_forge
-from bot.forge.reader import GitHubReader
-from bot.forge.writer import GitHubWriter
+from bot.forge.reading.reader import GitHubReader
+from bot.forge.writing.writer import GitHubWriter
 from bot.settings import Settings
 from bot.types.output import Commit, Output, Receipt
 from bot.types.sandbox import Blob, FileChange

@@ -20,8 +20,8 @@ from pydantic import SecretStr
 
 from bot.agent.runtimes.builtin import BuiltinRuntime
 from bot.deps import Deps
-from bot.forge.credentials import open_credentials
-from bot.forge.events import parse_event
+from bot.forge.client.credentials import open_credentials
+from bot.forge.events.parsing import parse_event
 from bot.forge.forge import open_forge
 from bot.pipeline import handle
 from bot.redaction import Secrets, secrets_of

@@ -22,8 +22,8 @@ import pytest
 from bot.cli.app import load_manifest
 from bot.cli.app_files import ENV, KEY, read_env
 from bot.errors import ForgeError
-from bot.forge.apps import WRITE
-from bot.forge.events import PARSERS
+from bot.forge.client.apps import WRITE
+from bot.forge.events.parsing import PARSERS
 from tests.forge_fixtures import NAME, Desk, desk
 from tests.github_server.server import GitHubServer
 from tests.serve_fixtures import ROOT, serving

@@ -24,7 +24,7 @@ from bot.cli.faults import explain, report
 from bot.cli.init import find_templates
 from bot.cli.root import COMMANDS
 from bot.errors import Cancelled, ConfigurationError, ForgeError, TaskError
-from bot.forge.events import parse_event
+from bot.forge.events.parsing import parse_event
 from bot.settings import Settings
 from bot.store.folder import FolderStore
 from bot.types.run import Run

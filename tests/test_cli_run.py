@@ -17,8 +17,8 @@ import pytest
 
 from bot.__main__ import run
 from bot.errors import ConfigurationError
-from bot.forge.borrow import borrow, full_name_of, git_folder_of
-from bot.forge.local import LocalReader, Person
+from bot.forge.local.borrow import borrow, full_name_of, git_folder_of
+from bot.forge.local.reader import LocalReader, Person
 from bot.settings import Settings
 from tests.github_server.server import GitHubServer
 from tests.github_server.webhooks import issues_labeled

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.forge.commands import find_command
+from bot.forge.events.commands import find_command
 from bot.types.event import Command
 
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from bot.agent.runtimes.command import CommandRuntime
 from bot.deps import Deps
-from bot.forge.events import parse_event
+from bot.forge.events.parsing import parse_event
 from bot.forge.forge import open_forge
 from bot.pipeline import handle
 from bot.settings import Settings

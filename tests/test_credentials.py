@@ -15,8 +15,8 @@ from pydantic import SecretStr
 
 from bot.cli.perform import require_token
 from bot.errors import ConfigurationError, ForgeError
-from bot.forge.apps import AHEAD, WRITE, InstallationTokens, Minted
-from bot.forge.credentials import open_credentials
+from bot.forge.client.apps import AHEAD, WRITE, InstallationTokens, Minted
+from bot.forge.client.credentials import open_credentials
 from bot.forge.forge import open_forge
 from bot.redaction import Secrets
 from bot.settings import Settings, load_settings

@@ -5,7 +5,7 @@ from pydantic import TypeAdapter
 
 from bot.agent.compose import task_text
 from bot.errors import PolicyError
-from bot.forge.events import parse_event
+from bot.forge.events.parsing import parse_event
 from bot.marks import Mark, run_marker, state_line, stop_marker
 from bot.settings import Settings
 from bot.testing.forge import FakeForge

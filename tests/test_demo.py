@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.forge.local import LocalReader
+from bot.forge.local.reader import LocalReader
 from bot.types.run import Run
 from tests.github_server.model_server import ModelServer, text, tool
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.errors import EventError
-from bot.forge.events import PARSERS, load_payload, parse_event
+from bot.forge.events.parsing import PARSERS, load_payload, parse_event
 from bot.settings import Settings
 from bot.types.event import (
     Commented,

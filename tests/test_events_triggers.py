@@ -6,7 +6,7 @@ import pytest
 
 from bot.action_runner import with_place
 from bot.errors import EventError
-from bot.forge.events import parse_event
+from bot.forge.events.parsing import parse_event
 from bot.settings import Settings
 from bot.types.event import Actor, Commented, Dispatched, Failed, Other, Revision, Scheduled, Summoned
 from bot.types.run import run_id_of

@@ -13,9 +13,9 @@ import pytest
 from pydantic import SecretStr
 
 from bot.errors import ForgeError
-from bot.forge.ahead import reading_ahead, together
-from bot.forge.events import parse_event
+from bot.forge.events.parsing import parse_event
 from bot.forge.forge import open_forge
+from bot.forge.reading.ahead import reading_ahead, together
 from bot.settings import Settings
 from bot.triage.decide import decide
 from bot.triage.policy_shape import RESERVED, Policy

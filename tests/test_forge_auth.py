@@ -13,12 +13,12 @@ import pytest
 from bot.cli.perform import opened
 from bot.deps import tell
 from bot.errors import ForgeError
-from bot.forge.apps import READ, WRITE
-from bot.forge.checkout import GitCheckouts
-from bot.forge.client import Client
-from bot.forge.events import parse_event
+from bot.forge.checkout.checkout import GitCheckouts
+from bot.forge.client.apps import READ, WRITE
+from bot.forge.client.client import Client
+from bot.forge.client.transport import Transport
+from bot.forge.events.parsing import parse_event
 from bot.forge.forge import open_forge
-from bot.forge.transport import Transport
 from bot.pipeline import handle
 from bot.redaction import redact
 from bot.settings import Settings

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from bot.errors import ForgeError, NotFound
-from bot.forge.cache import Cache
-from bot.forge.client import Client
-from bot.forge.failures import Answer
-from bot.forge.tokens import FixedToken
-from bot.forge.transport import Transport
+from bot.forge.client.cache import Cache
+from bot.forge.client.client import Client
+from bot.forge.client.failures import Answer
+from bot.forge.client.tokens import FixedToken
+from bot.forge.client.transport import Transport
 from tests.forge_fixtures import NAME, TOKEN, Desk, desk, settings_for
 from tests.github_server.exchange import Request as Seen
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from bot.errors import ConfigurationError, ForgeError
-from bot.forge.addresses import server_base
-from bot.forge.checkout import GitCheckouts
-from bot.forge.fetch import Source, fetch
-from bot.forge.head import head_of
+from bot.forge.checkout.checkout import GitCheckouts
+from bot.forge.checkout.fetch import Source, fetch
+from bot.forge.checkout.head import head_of
+from bot.forge.client.addresses import server_base
 from bot.settings import Settings
 from bot.types.event import Actor, PullInfo, Repository, Revision, Subject
 from bot.types.task import RunSpec, Task

@@ -11,11 +11,11 @@ import responses
 from pydantic import SecretStr
 
 from bot.errors import ForgeError
-from bot.forge.client import Client, last_page
-from bot.forge.failures import InDoubt
+from bot.forge.client.client import Client, last_page
+from bot.forge.client.failures import InDoubt
+from bot.forge.client.tokens import FixedToken
+from bot.forge.client.transport import Request, Transport
 from bot.forge.forge import open_forge
-from bot.forge.tokens import FixedToken
-from bot.forge.transport import Request, Transport
 from bot.settings import Settings
 from bot.types.output import Note
 from tests.forge_fixtures import MARKER, NAME, TOKEN, Desk, desk

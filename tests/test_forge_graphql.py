@@ -10,11 +10,11 @@ import responses
 from pydantic import SecretStr
 
 from bot.errors import Conflict, ForgeError, NotFound
-from bot.forge import graphql
-from bot.forge.client import Client
-from bot.forge.failures import InDoubt
-from bot.forge.tokens import FixedToken
-from bot.forge.transport import Transport
+from bot.forge.client import graphql
+from bot.forge.client.client import Client
+from bot.forge.client.failures import InDoubt
+from bot.forge.client.tokens import FixedToken
+from bot.forge.client.transport import Transport
 from bot.settings import Settings
 from tests.forge_fixtures import NAME, TOKEN, Desk, desk, settings_for
 from tests.github_server.server import GitHubServer

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from bot.errors import ForgeError
-from bot.forge.client import Client, last_page
-from bot.forge.failures import Answer, number_of, seconds_of, wait_of
+from bot.forge.client.client import Client, last_page
+from bot.forge.client.failures import Answer, number_of, seconds_of, wait_of
+from bot.forge.client.pace import AT_ONCE, CREATED_A_MINUTE, CREATED_AN_HOUR, Pace, Paces, resource_of
+from bot.forge.client.tokens import FixedToken
+from bot.forge.client.transport import GRAPHQL, Request, Transport
 from bot.forge.forge import open_forge
-from bot.forge.pace import AT_ONCE, CREATED_A_MINUTE, CREATED_AN_HOUR, Pace, Paces, resource_of
-from bot.forge.reader import GitHubReader
-from bot.forge.tokens import FixedToken
-from bot.forge.transport import GRAPHQL, Request, Transport
+from bot.forge.reading.reader import GitHubReader
 from bot.settings import Settings
 from tests.forge_fixtures import NAME, TOKEN, Desk, desk, settings_for
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from bot.errors import ConfigurationError, ForgeError
-from bot.forge.client import Client
-from bot.forge.failures import InDoubt
-from bot.forge.tokens import FixedToken
-from bot.forge.transport import Request, Transport, is_inside
+from bot.forge.client.client import Client
+from bot.forge.client.failures import InDoubt
+from bot.forge.client.tokens import FixedToken
+from bot.forge.client.transport import Request, Transport, is_inside
 from bot.settings import Settings
 from tests.forge_fixtures import NAME, TOKEN, Desk, desk, settings_for
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bot.forge.events import parse_event
+from bot.forge.events.parsing import parse_event
 from bot.settings import Settings
 from bot.testing.forge import FakeForge
 from bot.triage import gate

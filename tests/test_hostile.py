@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.forge.render import proposals, status_note
-from bot.forge.sanitize import one_line, sanitize
+from bot.forge.render.sanitize import one_line, sanitize
+from bot.forge.render.story import proposals, status_note
 from bot.marks import Mark, read_mark, run_marker, state_line
 from bot.pipeline import handle
 from bot.redaction import redact

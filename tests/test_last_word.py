@@ -10,7 +10,7 @@ import pytest
 
 from bot.api.server import abandon
 from bot.errors import ForgeError, SandboxError
-from bot.forge.pace import Paces
+from bot.forge.client.pace import Paces
 from bot.marks import Mark, read_mark
 from bot.pipeline import handle, propose
 from bot.publishing import unfinished

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bot.errors import ConfigurationError, Conflict, NotFound
-from bot.forge.local import LocalReader, Person, create_local, open_issue, open_repository
-from bot.forge.local_writer import LocalWriter, open_local
+from bot.forge.local.reader import LocalReader, Person, create_local, open_issue, open_repository
+from bot.forge.local.writer import LocalWriter, open_local
 from bot.types.event import Actor
 from bot.types.output import Commit, LabelChange, Note, Pull, Reaction
 from bot.types.sandbox import Blob, FileChange

@@ -3,7 +3,7 @@
 import pytest
 
 from bot.agent.compose import task_text
-from bot.forge.events import parse_event
+from bot.forge.events.parsing import parse_event
 from bot.settings import Settings
 from bot.testing.forge import FakeForge
 from bot.types.decision import Answer, Go, Ignore, Refuse

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bot.forge import addresses
-from bot.forge.addresses import api_base, pages_of, server_base
-from bot.forge.checkout import GitCheckouts
+from bot.forge.checkout.checkout import GitCheckouts
+from bot.forge.client import addresses
+from bot.forge.client.addresses import api_base, pages_of, server_base
 from bot.settings import Settings
 from bot.types.decision import Go
 from bot.types.event import Repository

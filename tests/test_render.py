@@ -5,7 +5,9 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from bot.forge.render import (
+from bot.forge.render.code import branch_name, stacked
+from bot.forge.render.sanitize import size
+from bot.forge.render.story import (
     announce,
     closing,
     proposals,
@@ -13,8 +15,6 @@ from bot.forge.render import (
     status_note,
     step_summary,
 )
-from bot.forge.render_code import branch_name, stacked
-from bot.forge.sanitize import size
 from bot.marks import read_mark, refusal_marker, run_marker
 from bot.settings import Settings
 from bot.types.decision import Go, Refuse

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from bot.forge.render import proposals
-from bot.forge.render_review import REMARKS, fingerprints, review_of
-from bot.forge.sanitize import clean, size
+from bot.forge.render.review import REMARKS, fingerprints, review_of
+from bot.forge.render.sanitize import clean, size
+from bot.forge.render.story import proposals
 from bot.marks import marker
 from bot.settings import Settings
 from bot.types.event import Actor, PullInfo, Repository, Revision, Subject

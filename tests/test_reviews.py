@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bot.errors import ForgeError
-from bot.forge.threads import OUTDATED, finding_marker
+from bot.forge.writing.threads import OUTDATED, finding_marker
 from bot.marks import marker
 from bot.types.output import Receipt, Remark, Review
 from tests.forge_fixtures import NAME, TOKEN, Desk, open_desk

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from bot.forge.sanitize import CUT, clean, one_line, sanitize, size
+from bot.forge.render.sanitize import CUT, clean, one_line, sanitize, size
 
 SERVER = "https://github.com"
 FRAGMENTS = [

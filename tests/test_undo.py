@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from bot.forge.render_undo import undone
+from bot.forge.render.undo import undone
 from bot.marks import Made, Mark, read_mark, state_line
 from bot.types.decision import Undoing
 from bot.types.event import Actor, Event, Other, Repository

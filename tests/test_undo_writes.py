@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bot.errors import Conflict, ForgeError
-from bot.forge.local import BOT, Person, create_local, open_issue, read_thread, write_thread
-from bot.forge.local_writer import open_local
+from bot.forge.local.reader import BOT, Person, create_local, open_issue, read_thread, write_thread
+from bot.forge.local.writer import open_local
 from bot.types.output import ClosePull, DeleteBranch, Output, Receipt, Revert
 from tests.forge_fixtures import NAME, TOKEN, Desk, desk
 from tests.github_server.trees import File

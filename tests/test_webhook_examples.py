@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from bot.errors import EventError
-from bot.forge.events import PARSERS, load_payload, parse_event
+from bot.forge.events.parsing import PARSERS, load_payload, parse_event
 from bot.settings import Settings
 from bot.testing.forge import FakeForge, FakeReader
 from bot.triage import gate

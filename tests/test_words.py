@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.forge.events import parse_event
+from bot.forge.events.parsing import parse_event
 from bot.marks import Made, Mark, read_mark, run_marker, state_line
 from bot.settings import Settings
 from bot.testing.forge import FakeForge

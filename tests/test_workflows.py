@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from bot.cli.init import checking, watching
-from bot.forge.events import INPUTS, PARSERS
-from bot.forge.events_machines import OWN_WORKFLOW
+from bot.forge.events.machines import OWN_WORKFLOW
+from bot.forge.events.parsing import INPUTS, PARSERS
 from bot.settings import PREFIX, Settings, load_settings
 
 ROOT = Path(__file__).resolve().parent.parent

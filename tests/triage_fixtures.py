@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bot.errors import ModelError
-from bot.forge.events import parse_event
+from bot.forge.events.parsing import parse_event
 from bot.settings import Settings
 from bot.testing.forge import FakeForge, FakeReader
 from bot.testing.llm import ScriptedLLM

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from bot.api.signature import is_signed
 from bot.errors import SandpiperError
-from bot.forge.events import MAX_BYTES
+from bot.forge.events.parsing import MAX_BYTES
 from bot.store.inbox import Delivery, Inbox, InboxFull
 
 HELD_BYTES = 8 * MAX_BYTES

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from bot.api.schedule import Lane, Schedule
 from bot.errors import EventError, ProviderError, SandpiperError
-from bot.forge.events import MAX_BYTES, load_payload, parse_event
+from bot.forge.events.parsing import MAX_BYTES, load_payload, parse_event
 from bot.publishing import unfinished
 from bot.settings import Settings
 from bot.store.inbox import Delivery, Inbox

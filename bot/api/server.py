@@ -23,7 +23,7 @@ from bot.api.signature import secrets_for
 from bot.api.work import Crew
 from bot.deps import Deps
 from bot.errors import ConfigurationError
-from bot.forge.pace import Paces
+from bot.forge.client.pace import Paces
 from bot.pipeline import handle
 from bot.publishing import finalise
 from bot.settings import Settings

@@ -17,7 +17,7 @@ import bot
 from bot.cli.app_files import KEY, prepared, store
 from bot.cli.app_page import CreationPage
 from bot.cli.output import json_option, print_json, say
-from bot.forge.addresses import server_base
+from bot.forge.client.addresses import server_base
 from bot.forge.manifest import NewApp, convert, filled, registration_url
 from bot.settings import load_settings
 

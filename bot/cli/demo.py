@@ -14,8 +14,8 @@ from rich.console import Console
 
 from bot.cli.sample import BUG_BODY, BUG_TITLE, FILES, STALE_BODY, STALE_TITLE
 from bot.errors import ConfigurationError
-from bot.forge.events import parse_event
-from bot.forge.local import LocalReader, Person, Thread, create_local, open_issue, open_repository, write_thread
+from bot.forge.events.parsing import parse_event
+from bot.forge.local.reader import LocalReader, Person, Thread, create_local, open_issue, open_repository, write_thread
 from bot.llm.models import choose_model
 from bot.pipeline import exit_code, handle
 from bot.settings import Settings, load_settings

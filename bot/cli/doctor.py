@@ -16,10 +16,10 @@ import click
 
 from bot.cli.output import json_option, plain, print_json, say, table
 from bot.errors import SandpiperError
-from bot.forge.borrow import full_name_of, git_folder_of
-from bot.forge.credentials import Credentials, has_credentials, open_credentials
+from bot.forge.client.credentials import Credentials, has_credentials, open_credentials
+from bot.forge.client.transport import Request, Transport
 from bot.forge.forge import open_forge
-from bot.forge.transport import Request, Transport
+from bot.forge.local.borrow import full_name_of, git_folder_of
 from bot.llm.chat import open_model
 from bot.llm.models import access, choose_model
 from bot.plugins import load_adapter

@@ -13,8 +13,8 @@ import click
 from bot.cli.output import json_option, plain, print_json, say
 from bot.cli.perform import opened, perform, present
 from bot.errors import EventError
-from bot.forge.events import MAX_BYTES, load_payload, parse_event
-from bot.forge.render import announce, refusal
+from bot.forge.events.parsing import MAX_BYTES, load_payload, parse_event
+from bot.forge.render.story import announce, refusal
 from bot.settings import Settings, load_settings
 from bot.triage.decide import decide
 from bot.types.decision import Answer, Decision, Go, Refuse

@@ -14,8 +14,8 @@ from rich.console import Console
 from bot.cli.output import plain, print_json
 from bot.deps import Deps
 from bot.errors import ConfigurationError
-from bot.forge.credentials import has_credentials
-from bot.forge.render import step_summary
+from bot.forge.client.credentials import has_credentials
+from bot.forge.render.story import step_summary
 from bot.pipeline import exit_code, handle
 from bot.protocols import ForgeWriter
 from bot.redaction import Secrets, secrets_of

@@ -15,10 +15,10 @@ import click
 from bot.cli.output import json_option, say
 from bot.cli.perform import Performed, perform, present, require_token
 from bot.errors import ConfigurationError
-from bot.forge.borrow import borrow, full_name_of, git_folder_of, put_subject
-from bot.forge.credentials import has_credentials, open_credentials
+from bot.forge.client.credentials import has_credentials, open_credentials
 from bot.forge.forge import checked_name, lookup_repository, open_forge
-from bot.forge.local import Person
+from bot.forge.local.borrow import borrow, full_name_of, git_folder_of, put_subject
+from bot.forge.local.reader import Person
 from bot.settings import Settings, load_settings
 from bot.telemetry.view import PATCH
 from bot.types.event import Actor, Dispatched, Event, Repository

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bot.cli.output import json_option, plain, print_json, say, table
 from bot.errors import ConfigurationError
-from bot.forge.render import step_summary
+from bot.forge.render.story import step_summary
 from bot.settings import load_settings
 from bot.store.folder import FolderStore
 from bot.telemetry.view import show_run

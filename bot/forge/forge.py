@@ -12,15 +12,15 @@ from collections.abc import Callable
 from functools import partial
 
 from bot.errors import ConfigurationError
-from bot.forge.auth import viewer_of
-from bot.forge.client import Client, Reads
-from bot.forge.credentials import Credentials, fixed
-from bot.forge.failures import Answer
-from bot.forge.pace import Paces
-from bot.forge.reader import GitHubReader, lookup
-from bot.forge.tokens import Tokens
-from bot.forge.transport import Request, Transport
-from bot.forge.writer import GitHubWriter
+from bot.forge.client.auth import viewer_of
+from bot.forge.client.client import Client, Reads
+from bot.forge.client.credentials import Credentials, fixed
+from bot.forge.client.failures import Answer
+from bot.forge.client.pace import Paces
+from bot.forge.client.tokens import Tokens
+from bot.forge.client.transport import Request, Transport
+from bot.forge.reading.reader import GitHubReader, lookup
+from bot.forge.writing.writer import GitHubWriter
 from bot.settings import Settings
 from bot.types.event import Repository
 

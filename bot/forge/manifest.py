@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from bot.errors import ForgeError, NotFound
-from bot.forge.addresses import server_base
-from bot.forge.client import Client, shaped
-from bot.forge.failures import InDoubt
-from bot.forge.tokens import FixedToken
-from bot.forge.transport import Transport
+from bot.forge.client.addresses import server_base
+from bot.forge.client.client import Client, shaped
+from bot.forge.client.failures import InDoubt
+from bot.forge.client.tokens import FixedToken
+from bot.forge.client.transport import Transport
 from bot.settings import Settings
 
 
