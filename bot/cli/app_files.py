@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from bot.errors import ConfigurationError
 from bot.forge.manifest import NewApp
 from bot.settings import PREFIX, Settings
+from bot.store.durable import written
 
 ENV = "sandpiper-app.env"
 KEY = "sandpiper-app.private-key.pem"
@@ -55,7 +54,7 @@ def store(app: NewApp, secret: str, folder: Path, settings: Settings) -> Path:
     text = "".join(f"{PREFIX}{name.upper()}={value}\n" for name, value in values.items() if value)
     head = f"# The App {app.slug}, client id {app.client_id}. Secret: keep it to yourself.\n"
     try:
-        with _written(folder, app.pem) as pem, _written(folder, head + text) as lines:
+        with written(folder, app.pem.encode()) as pem, written(folder, (head + text).encode()) as lines:
             os.link(pem, key)
             try:
                 os.link(lines, env)
@@ -84,17 +83,3 @@ def read_env(path: Path) -> dict[str, str]:
             raise ConfigurationError("env_invalid", f"{path}:{number}: not NAME=VALUE")
         found[name] = value
     return found
-
-
-@contextlib.contextmanager
-def _written(folder: Path, text: str) -> Iterator[Path]:
-    """A temporary file with mode 0600 that is on the disk, gone at the end."""
-    number, name = tempfile.mkstemp(prefix=".new-", dir=folder)
-    try:
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)

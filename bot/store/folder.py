@@ -13,7 +13,6 @@ import heapq
 import logging
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bot.errors import CallerError, SandpiperError
+from bot.store.durable import sync, written
 from bot.types.event import Event
 from bot.types.run import Run, run_id_of
 
@@ -47,7 +47,7 @@ class FolderStore:
         if not path.exists():
             with _written(path.parent, run) as temporary, contextlib.suppress(FileExistsError):
                 os.link(temporary, path)
-            _sync(path.parent)
+            sync(path.parent)
         return _read(path)
 
     def save(self, run: Run) -> Run:
@@ -56,7 +56,7 @@ class FolderStore:
         path = self.folder(run.run_id) / RECORD
         with _written(path.parent, run) as temporary:
             temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
         return run
 
     @contextlib.contextmanager
@@ -93,12 +93,12 @@ class FolderStore:
     def list(self, *, limit: int = 100) -> tuple[Run, ...]:
         """Newest first. A damaged record is logged and left out: it must not hide the others.
 
-        No record is older than its run: those that were written before the oldest that is wanted need not be read.
+        No record is older than its run: those that were saved before the oldest that is wanted need not be read.
         """
         runs: list[Run] = []
         newest: list[float] = []  # a heap of the moments at which the `limit` newest so far were opened
-        for written, path in sorted(((each.stat().st_mtime, each) for each in self._records()), reverse=True):
-            if limit < 1 or (len(newest) == limit and written + SLACK < newest[0]):
+        for saved, path in sorted(((each.stat().st_mtime, each) for each in self._records()), reverse=True):
+            if limit < 1 or (len(newest) == limit and saved + SLACK < newest[0]):
                 break
             try:
                 runs.append(_read(path))
@@ -136,27 +136,10 @@ class FolderStore:
 def _written(folder: Path, run: Run) -> Iterator[Path]:
     """A temporary file that holds the record and is on the disk; gone at the end unless it was renamed."""
     try:
-        # mkstemp creates with mode 0600.
-        number, name = tempfile.mkstemp(prefix=".run-", suffix=".tmp", dir=folder)
-        try:
-            with os.fdopen(number, "wb") as file:
-                file.write(run.model_dump_json(indent=1).encode())
-                file.flush()
-                os.fsync(file.fileno())
-            yield Path(name)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        with written(folder, run.model_dump_json(indent=1).encode(), prefix=".run-", suffix=".tmp") as path:
+            yield path
     except OSError as error:
         raise _unusable(folder, error) from error
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename survive a power cut."""
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _read(path: Path) -> Run:

@@ -17,7 +17,6 @@ import fcntl
 import hashlib
 import os
 import re
-import tempfile
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -26,6 +25,7 @@ from pathlib import Path
 from pydantic import AwareDatetime, Field, ValidationError
 
 from bot.errors import ConfigurationError, SandpiperError
+from bot.store.durable import sync, written
 from bot.types.value import Value
 
 WAITING_BYTES = 1_000_000_000
@@ -86,11 +86,12 @@ class Inbox:
                 return False
             if len(self._sizes) >= self._limit or sum(self._sizes.values()) + len(body) > self._limit_bytes:
                 raise InboxFull(len(self._sizes))
-        with _usable(self._folder), _written(self._folder / "waiting", delivery, body) as temporary, self._mutex:
+        parts = (delivery.model_dump_json().encode(), b"\n", body)
+        with _usable(self._folder), written(self._folder / "waiting", *parts) as temporary, self._mutex:
             if self._knows(name):
                 return False
             temporary.replace(self._folder / "waiting" / name)
-            _sync(self._folder / "waiting")
+            sync(self._folder / "waiting")
             self._sizes[name] = len(body)
         return True
 
@@ -188,30 +189,6 @@ def _prune(folder: Path) -> None:
         for at, (when, path) in enumerate(files):
             if at >= most or when < oldest:
                 path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _written(folder: Path, delivery: Delivery, body: bytes) -> Iterator[Path]:
-    """A temporary file that is on the disk; gone at the end unless it was renamed."""
-    number, name = tempfile.mkstemp(prefix=".new-", dir=folder)  # with mode 0600
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(delivery.model_dump_json().encode() + b"\n")
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename survive a power cut."""
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 @contextlib.contextmanager
