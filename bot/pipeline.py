@@ -37,7 +37,7 @@ from bot.triage.policy_shape import RESERVED, Policy
 from bot.types.decision import Answer, Decision, Go, Ignore, Refuse
 from bot.types.event import Comment, Event, Failed
 from bot.types.result import Failure
-from bot.types.run import Run, run_id_of
+from bot.types.run import SPENT, Run, run_id_of
 from bot.types.task import RunSpec
 from bot.types.value import Conclusion
 
@@ -132,7 +132,10 @@ def _is_over(run: Run, event: Event) -> bool:
 
 
 def _reopen(run: Run, event: Event, deps: Deps) -> Run:
-    return deps.store.save(begun_again(run, event))
+    again = begun_again(run, event)
+    if again.result is None:
+        (deps.store.folder(run.run_id) / SPENT).unlink(missing_ok=True)  # who starts it again gives it its budget anew
+    return deps.store.save(again)
 
 
 @contextlib.contextmanager

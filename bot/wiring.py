@@ -13,6 +13,7 @@ from bot.forge.client.pace import Paces
 from bot.forge.dry import DryRunWriter
 from bot.forge.forge import open_forge
 from bot.forge.local.writer import open_local
+from bot.llm.budget import Budget
 from bot.llm.chat import open_model
 from bot.llm.library import warm
 from bot.llm.models import choose_model
@@ -23,6 +24,7 @@ from bot.sandboxes import open_sandboxes, watchers
 from bot.settings import Settings
 from bot.store.folder import FolderStore
 from bot.types.event import Repository
+from bot.types.run import SPENT
 from bot.types.task import RunSpec
 
 
@@ -53,13 +55,14 @@ def wire(
     reader, writer = open_local(local) if local else open_forge(settings, name, credentials=lent, paces=paces)
     source = local / "repository.git" if local else checkout
     model = partial(_model, settings, dict(environ))
+    store = FolderStore(settings.state)
     return Deps(
         settings=settings,
         reader=reader,
         writer=DryRunWriter() if settings.dry_run else writer,
-        store=FolderStore(settings.state),
+        store=store,
         sandboxes=open_sandboxes(settings, watch, actor=actor),
-        runtime=partial(_runtime, model),
+        runtime=partial(_runtime, model, store),
         model=model if choose_model(settings, environ) else None,
         checkouts=GitCheckouts(settings, source, tokens=lent.read if lent else None),
         watch=watch,
@@ -75,8 +78,12 @@ def _model(settings: Settings, environ: Mapping[str, str], name: str | None) -> 
     return open_model(settings, name, environ)
 
 
-def _runtime(model: Callable[[str | None], LLM], spec: RunSpec) -> AgentRuntime:
-    """The runtime that a task names; a model is opened only for one that asks for it."""
+def _runtime(model: Callable[[str | None], LLM], store: FolderStore, spec: RunSpec) -> AgentRuntime:
+    """The runtime that a task names; a model is opened only for one that asks for it, with the run's own budget."""
     adapter = load_adapter("runtimes", spec.task.runtime)
-    runtime: AgentRuntime = adapter(model(spec.task.model)) if getattr(adapter, "needs_model", False) else adapter()
+    models: tuple[LLM, ...] = ()
+    if getattr(adapter, "needs_model", False):
+        journal = store.folder(spec.run_id) / SPENT
+        models = (Budget(model(spec.task.model), spec.task.limits.usd, journal),)
+    runtime: AgentRuntime = adapter(*models)
     return runtime

@@ -15,6 +15,9 @@ from bot.types.output import Receipt
 from bot.types.result import Failure, RunResult
 from bot.types.value import Conclusion, RunId, Status, Value
 
+SPENT = "spent.txt"
+"""File in a run's folder: what its model cost so far, an amount in each line."""
+
 
 def run_id_of(event: Event) -> RunId:
     """The id of the run that this event starts: the same for every delivery of it, on every machine.
