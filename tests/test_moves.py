@@ -130,7 +130,8 @@ def window(calls: list[str], move: Move) -> range:
     reads = [
         at for at in range(proposal) if move.seen and calls[at].startswith("GET") and calls[at].endswith(move.seen)
     ]
-    return range(reads[0] + 1 if move.pins else 0, reads[-1] + 1) if reads else range(0)
+    # The looks before publication are on their way at once: what comes between them may be found or not.
+    return range(reads[0] + 1 if move.pins else 0, min(reads[-1], worked(calls)) + 1) if reads else range(0)
 
 
 def play(move: Move, stage: Stage, at: int) -> Run:

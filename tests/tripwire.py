@@ -27,10 +27,14 @@ class Tripwire:
         self.allowed = [str(path.resolve()) for path in allowed]
         self.executed: list[str] = []
         self.outside: list[str] = []
+        here = threading.get_ident()
+        self.others = frozenset(each.ident for each in threading.enumerate() if each.ident != here)
+        """Threads that other tests left at work in this process."""
 
     def see(self, event: str, args: tuple[Any, ...]) -> None:
         """One event; the servers of the tests do not count."""
-        if any(word in threading.current_thread().name for word in SERVERS):
+        thread = threading.current_thread()
+        if thread.ident in self.others or any(word in thread.name for word in SERVERS):
             return
         if event in RUNS:
             self.executed.append(f"{event} {args[:2]!r}"[:300])

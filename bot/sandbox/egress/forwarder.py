@@ -7,6 +7,7 @@ Python 3.8 and its standard library. It decides nothing. It prints `ready` when 
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import selectors
 import signal
@@ -205,8 +206,8 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2 or not arguments[1].isdigit() or not 0 < int(arguments[1]) < 65536:
         sys.stderr.write("usage: forwarder.py SOCKET PORT\n")
         return 2
-    # The first process of a container has no default action for signals.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # The first process of a container has no default action for signals. An exception could be lost in a destructor.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     forwarder = Forwarder(arguments[0], int(arguments[1]))
     try:
         forwarder.listen()
