@@ -175,6 +175,8 @@ def _needles(secrets: tuple[str, ...]) -> tuple[Needle, ...]:
     """What to look for, longest first; what has too few letters is looked for as it stands."""
     found: dict[Needle, None] = {}
     for secret in secrets:
+        if len(secret) >= SHORTEST and not (secret[0].isalnum() and secret[-1].isalnum()):
+            found[secret] = None  # the search for letters would leave its first or last sign standing
         for form in _forms(secret) if len(secret) >= SHORTEST else ():
             bare = _bare(form)
             found[bare if len(bare) >= SHORTEST else form] = None

@@ -108,3 +108,8 @@ def test_redaction_is_idempotent(secrets: list[str], data: st.DataObject) -> Non
     assert redact(once, secrets) == once
     for secret in secrets:
         assert len(secret) < 8 or secret not in once
+
+
+def test_a_secret_goes_with_its_first_and_last_sign() -> None:
+    for secret in ("ghs_12345678-", "-_12345678ab", "..12345678=="):
+        assert redact(f"a {secret} b", (secret,)) == "a *** b"
