@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from bot.deps import Deps, tell
 from bot.errors import Conflict, ForgeError, NotFound, SandpiperError
 from bot.forge.reading.ahead import together
+from bot.forge.render.check import BEGUN, CHECKED
 from bot.forge.render.code import stacked
-from bot.forge.render.story import announce, closing, proposals, status_note
+from bot.forge.render.story import TAKEN_OFF, WORD, announce, closing, proposals, status_note
 from bot.marks import left_by, made_of
 from bot.redaction import redact_data
 from bot.triage.policy import digest_of
@@ -31,7 +32,6 @@ MOVED = frozenset(
     {"branch_exists", "branch_gone", "empty_commit", "head_moved", "rejected", "subject_gone", "tree_differs"}
 )
 """Failures of a publication that the same result would meet again."""
-WORD, CHECKED, TAKEN_OFF = "note-completed", "check-completed", "labels-trigger"
 ENDINGS = frozenset({WORD, CHECKED, TAKEN_OFF})
 """Keys of what told of an end that was not the last."""
 UNHEARD = frozenset({"unreachable", "rate_limited"})
@@ -94,7 +94,7 @@ def owes_word(run: Run) -> bool:
         return False
     spec = run.decision.spec
     silent = spec.subject is not None and "comment" in spec.task.outputs and WORD not in written
-    return silent or ("check-in_progress" in run.intents and CHECKED not in written and "check" in spec.task.outputs)
+    return silent or (BEGUN in run.intents and CHECKED not in written and "check" in spec.task.outputs)
 
 
 def unheard(run: Run) -> bool:
@@ -228,7 +228,7 @@ def _diff(spec: RunSpec, result: RunResult, deps: Deps) -> str:
 
 def _begun(run: Run) -> bool:
     """Whether a proposal was begun before: then the world was looked at, and what differs now may be our own doing."""
-    return any(not key.startswith(("reaction", "note", "check-in_progress", TAKEN_OFF)) for key in run.intents)
+    return any(not key.startswith(("reaction", "note", BEGUN, TAKEN_OFF)) for key in run.intents)
 
 
 def _held_back(run: Run, spec: RunSpec, result: RunResult, deps: Deps) -> RunResult:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bot.errors import ModelError
 from bot.llm.budget import Budget, BudgetExceeded, spent_by
 from bot.testing.llm import ScriptedLLM, call
-from bot.types.model import Completion, Message, ToolSpec
+from bot.types.model import Message
 
 ASKED = [Message(role="user", content="Do it")]
 
@@ -35,36 +34,21 @@ class Killed(BaseException):
     """The process dies while the model answers."""
 
 
-class Dying(ScriptedLLM):
-    """A model in whose call something ends."""
-
-    def __init__(self, price: float, end: BaseException) -> None:
-        super().__init__([], price=price)
-        self.end = end
-
-    def complete(
-        self,
-        messages: Sequence[Message],
-        *,
-        tools: Sequence[ToolSpec] = (),
-        schema: dict[str, Any] | None = None,
-        seconds: float = 120,
-        max_tokens: int = 4096,
-    ) -> Completion:
-        raise self.end
+def killed(messages: Sequence[Message]) -> Message:
+    raise Killed
 
 
 def test_an_answer_that_nobody_heard_is_paid_all_the_same(tmp_path: Path) -> None:
     journal = tmp_path / "spent.txt"
     with pytest.raises(Killed):
-        Budget(Dying(0.4, Killed()), 1.0, journal).complete(ASKED)
+        Budget(ScriptedLLM([killed], price=0.4), 1.0, journal).complete(ASKED)
     assert spent_by(journal) == pytest.approx(0.4)
 
 
 def test_a_model_that_did_not_answer_costs_nothing(tmp_path: Path) -> None:
     journal = tmp_path / "spent.txt"
     with pytest.raises(ModelError):
-        Budget(Dying(0.4, ModelError("model_down", "no")), 1.0, journal).complete(ASKED)
+        Budget(ScriptedLLM([ModelError("model_down", "no")], price=0.4), 1.0, journal).complete(ASKED)
     assert spent_by(journal) == pytest.approx(0.0)
 
 

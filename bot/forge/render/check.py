@@ -12,6 +12,8 @@ from bot.types.task import RunSpec
 from bot.types.value import Conclusion
 
 ANNOTATIONS = 200
+BEGUN, CHECKED = "check-in_progress", "check-completed"
+"""Keys of the check run's two stages."""
 
 
 def check_of(
@@ -24,7 +26,7 @@ def check_of(
     sign, words = sections.HEADLINES[conclusion] if conclusion else ("⏳", "is under way")
     titled = result is not None and result.title and conclusion in ("success", "neutral", "action_required")
     return Check(
-        key=f"check-{'completed' if conclusion else 'in_progress'}",
+        key=CHECKED if conclusion else BEGUN,
         external=f"check-{spec.run_id}",
         name=f"{settings.phrase.lstrip('/@')} {name}",
         sha=pull.head.sha if pull else spec.revision.sha,

@@ -24,6 +24,8 @@ from bot.types.run import Run
 from bot.types.task import RunSpec
 from bot.types.value import Conclusion, Status
 
+WORD, TAKEN_OFF = "note-completed", "labels-trigger"
+"""Keys of the last word, and of the label that started the run being taken off."""
 SHOWN_HOSTS = 3
 INSTRUCTIONS = 2_000
 """Characters of what was asked for that a status comment keeps."""
@@ -66,7 +68,7 @@ def closing(
     check = check_of(spec, result, conclusion, failure, settings)
     outputs: list[Output] = [check] if check else []
     if isinstance(event.trigger, Labeled) and spec.subject:
-        outputs.append(LabelChange(key="labels-trigger", number=spec.subject.number, remove=(event.trigger.label,)))
+        outputs.append(LabelChange(key=TAKEN_OFF, number=spec.subject.number, remove=(event.trigger.label,)))
     return tuple(outputs)
 
 
