@@ -12,6 +12,7 @@ from bot.protocols import (
     Checkouts,
     ForgeReader,
     ForgeWriter,
+    Knowledge,
     Observer,
     SandboxProvider,
     Store,
@@ -36,6 +37,8 @@ class Deps:
     checkouts: Checkouts
     watch: Observer
     cancelled: Cancelled
+    knowledge: Callable[[], Knowledge] | None = None
+    """Opens what was learned from the repository's past, bringing it up to date first; None where that is off."""
     secrets: Sequence[str] = ()
     """Values that must never leave; asked each time, because tokens are made while a run goes on."""
     give_back: Callable[[], None] = lambda: None

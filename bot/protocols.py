@@ -5,7 +5,7 @@ A newcomer may skip this page: every Protocol has one obvious implementation, na
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -13,10 +13,12 @@ from typing import Any, Literal, Protocol
 from bot.types.event import Actor, Comment, Event, Revision, Subject
 from bot.types.model import Completion, Message, ToolSpec
 from bot.types.output import Output, Receipt
+from bot.types.pull import PullState
 from bot.types.result import CheckFailure, Outcome
 from bot.types.run import Progress, Run
 from bot.types.sandbox import Changes, ExecRequest, ExecResult, SandboxInfo, SandboxRecord, SandboxStats, Template
 from bot.types.task import Limits, RunSpec
+from bot.types.triage import LabelInfo, Measured, Neighbour, PastIssue, Posterior, RelevantFile
 from bot.types.value import CommentKind, Permission, SubjectKind
 
 Stream = Literal["stdout", "stderr"]
@@ -159,7 +161,29 @@ class ForgeReviews(Protocol):
         """The check runs that failed on a commit, our own left out."""
 
 
-class ForgeReader(ForgeReviews, Protocol):
+class ForgePast(Protocol):
+    """What one repository remembers and holds, for triage to learn from."""
+
+    def past(self, *, since: str = "", most: int = 1_000) -> Iterator[tuple[PastIssue, ...]]:
+        """Issues (no pull requests) page by page, changed last first; only those changed since an ISO time if given."""
+
+    def labels(self) -> tuple[LabelInfo, ...]:
+        """The labels that the repository has, at most 1,000."""
+
+    def paths(self, ref: str) -> tuple[str, ...]:
+        """Paths of the files at a commit or branch, at most 100,000; none if there is no such commit."""
+
+    def pull_state(self, number: int) -> PullState | None:
+        """A pull request with its reviews, threads and checks; None if there is none."""
+
+    def changed_paths(self, number: int) -> tuple[str, ...]:
+        """Paths that a pull request changes, at most 3,000; of a renamed file both."""
+
+    def backlog(self, *, since: str = "") -> Iterator[tuple[Subject, ...]]:
+        """Open issues page by page, oldest first; only those opened since an ISO time if given."""
+
+
+class ForgeReader(ForgeReviews, ForgePast, Protocol):
     """One repository on the forge, read-only: with this in its hands code can't write."""
 
     def viewer(self) -> Actor:
@@ -189,6 +213,22 @@ class ForgeWriter(Protocol):
 
     def apply(self, output: Output, *, blobs: Path, doubt: bool = False) -> Receipt:
         """Publish once. With `doubt` (begun before, end unknown) the forge is read first and a finished write kept."""
+
+
+class Knowledge(Protocol):
+    """What was learned from one repository's own past. Asks nobody, costs nothing, and never raises for a text."""
+
+    def posterior(self, title: str, body: str) -> Posterior:
+        """What an issue with that text is, and which labels it deserves."""
+
+    def neighbours(self, title: str, body: str, *, number: int | None = None, most: int = 5) -> tuple[Neighbour, ...]:
+        """Earlier issues that are like it, most alike first; with its number, never itself and only earlier ones."""
+
+    def files(self, title: str, body: str, *, most: int = 5) -> tuple[RelevantFile, ...]:
+        """Files that the text points to, most relevant first; none where no checkout and no list of paths is known."""
+
+    def measured(self) -> Measured:
+        """How well it knows the repository."""
 
 
 class Checkouts(Protocol):

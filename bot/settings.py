@@ -58,6 +58,12 @@ class Settings(Value):
     """Address of an OpenAI-compatible server, for models that run elsewhere."""
     models: tuple[str, ...] = ()
     """Further models that a repository's policy may choose."""
+    offline: bool = True
+    """Whether a model of our own that learns from the repository's past helps in triage, or takes the model's place."""
+    encoder: Literal["auto", "none", "minilm"] = "auto"
+    """Sentence encoder of the offline model: `minilm`, `none`, or `auto`, which takes it where its weights are."""
+    encoder_path: Path | None = None
+    """File with the encoder's weights; found in the state folder or among the installed packages if None."""
     phrase: str = Field(default="/bot", min_length=2, max_length=40, pattern=r"^[/@][A-Za-z0-9][A-Za-z0-9_-]*$")
     """Word that starts a command."""
     mention: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,99}$")

@@ -13,6 +13,7 @@ COMMANDS = {
     "demo": Entry("bot.cli.demo", "Do the main job end to end on a sample: no account, no key."),
     "run": Entry("bot.cli.run", "Do a task in a checkout, or in a repository on GitHub."),
     "handle": Entry("bot.cli.handle", "Put a webhook's payload through the door."),
+    "triage": Entry("bot.cli.triage", "Judge issues and pull requests, and measure how well that goes."),
     "init": Entry("bot.cli.init", "Install a workflow into a repository."),
     "config": Entry("bot.cli.config", "Check, show and describe a repository's policy."),
     "app": Entry("bot.cli.app", "Create the GitHub App that the bot acts as."),

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from bot.types.network import HostPattern
 from bot.types.task import Limits
+from bot.types.triage import IssueType
 from bot.types.value import Argv, OutputKind, Permission, SubjectKind, Value
 
 RESERVED = ("help", "status", "stop", "retry", "undo", "approve")
@@ -100,6 +101,13 @@ FilePaths = Annotated[
 ]
 
 
+Patterns = Annotated[
+    tuple[Annotated[str, StringConstraints(min_length=1, max_length=500)], ...],
+    Field(min_length=1, max_length=50),
+    *_several({"type": "string", "minLength": 1, "maxLength": 500}, 50),
+]
+
+
 class TaskEntry(Value):
     """A task of the repository. One with a built-in task's name changes only the fields it gives."""
 
@@ -160,6 +168,10 @@ class When(Value):
     """The whole name of one of its labels."""
     subject: SubjectKind | None = None
     """Issue or pull request."""
+    matches: Patterns | None = None
+    """Regular expressions (RE2, upper and lower case differ unless `(?i)` is said), found anywhere in title or text."""
+    paths: Globs | None = None
+    """Paths that the pull request changes, as gitignore patterns: one of them fits one of those. Never on an issue."""
 
 
 class Then(Value):
@@ -180,6 +192,17 @@ class Rule(Value):
     """Conditions; at least one."""
     then: Annotated[Then, Field(json_schema_extra={"minProperties": 1})]
     """Consequences; at least one."""
+
+
+class Apply(Value):
+    """The offline model may put labels on by itself, each where its measured error is low enough."""
+
+    error: Annotated[float, Field(ge=0.005, le=0.5)] = 0.05
+    """The share of wrong ones that is borne."""
+    thresholds: Annotated[Mapping[Label, Annotated[float, Field(ge=0, le=1)]], Field(max_length=100)] = Field(
+        default_factory=dict
+    )
+    """Probabilities from which on a label is put on; measured on the repository's own past where none is given."""
 
 
 class TriagePolicy(Value):
@@ -210,6 +233,12 @@ class TriagePolicy(Value):
     """Rules that need no model."""
     model: bool = True
     """Whether a model is asked, where the operator has configured one."""
+    offline: bool = True
+    """Whether the offline model, which learns from the repository's past, is asked: beside a model, or in its place."""
+    apply: Apply | None = None
+    """What the offline model may put on by itself; without this section it only proposes."""
+    types: Mapping[IssueType, Label] = Field(default_factory=dict)
+    """The repository's labels for bugs, features and questions; found by their names where not given."""
 
     @property
     def is_empty(self) -> bool:
