@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bot.telemetry.display import is_log, shortened
 from bot.telemetry.lines import clean, inert, split
 from bot.types.decision import Go
-from bot.types.output import Commit, LabelChange, Note, Output, Pull, Reaction
+from bot.types.output import Commit, LabelChange, NewIssue, Note, Output, Pull, Reaction
 from bot.types.run import Run
 
 if TYPE_CHECKING:
@@ -113,6 +113,8 @@ def _published(output: Output) -> Iterator[tuple[str, str]]:
         case LabelChange():
             words = [f"+{each}" for each in output.add] + [f"-{each}" for each in output.remove]
             yield "labels", " ".join(words)
+        case NewIssue():
+            yield "issue", output.title
         case Reaction():
             yield "reaction", output.content
         case _:

@@ -18,6 +18,7 @@ from bot.types.output import (
     Commit,
     DeleteBranch,
     LabelChange,
+    NewIssue,
     Note,
     Output,
     Pull,
@@ -29,7 +30,7 @@ from bot.types.output import (
 from bot.types.result import CheckFailure
 from bot.types.value import CommentKind, Permission, SubjectKind
 
-Recorded = TypeVar("Recorded", Reaction, Pull, Check, Review, ClosePull, DeleteBranch, Revert)
+Recorded = TypeVar("Recorded", Reaction, Pull, Check, Review, ClosePull, DeleteBranch, Revert, NewIssue)
 Hook = Callable[[Output], None]
 
 
@@ -58,6 +59,8 @@ class FakeForge:
     closed: list[ClosePull] = field(default_factory=list)
     deleted: list[DeleteBranch] = field(default_factory=list)
     reverts: list[Revert] = field(default_factory=list)
+    issues: list[NewIssue] = field(default_factory=list)
+    """Opened by us."""
     failures: dict[str, tuple[CheckFailure, ...]] = field(default_factory=dict)
     """By commit."""
     now: str = "2030-01-01T00:00:00Z"
@@ -152,6 +155,9 @@ class FakeWriter:
                 receipt = self._delete(output)
             case Revert():
                 receipt = self._recorded(output, self.forge.reverts)
+            case NewIssue():
+                known = any(each.marker == output.marker for each in self.forge.issues)
+                receipt = self._recorded(output, self.forge.issues).changed(done=not known)
         self.after(output)
         return receipt
 
@@ -217,7 +223,7 @@ class FakeWriter:
 
 
 def _identity(
-    output: Reaction | Pull | Check | Review | ClosePull | DeleteBranch | Revert,
+    output: Reaction | Pull | Check | Review | ClosePull | DeleteBranch | Revert | NewIssue,
 ) -> tuple[object, ...]:
     match output:
         case Reaction():
@@ -232,6 +238,8 @@ def _identity(
             return (output.number,)
         case DeleteBranch() | Revert():
             return output.branch, output.sha
+        case NewIssue():
+            return (output.marker,)
 
 
 def _receipt(output: Output, number: int) -> Receipt:

@@ -174,6 +174,22 @@ class DeleteBranch(Value):
     """The commit that it must stand at."""
 
 
+class NewIssue(Value):
+    """An issue: what is left to do. Only a person at the command line asks for one; no task and no policy can."""
+
+    kind: Literal["issue"] = "issue"
+    key: str
+    """Identity of this write."""
+    marker: str
+    """Hidden first line of its text, by which an issue of ours is found again and not opened twice."""
+    title: str
+    """Title without formatting, 256 characters at most."""
+    body: str
+    """Sanitised Markdown behind the marker line."""
+    labels: tuple[str, ...] = ()
+    """Labels to open it with; created where they are missing."""
+
+
 class Revert(Value):
     """A commit that takes back one of ours on a branch that is not ours: undo. Nothing is forced."""
 
@@ -189,7 +205,7 @@ class Revert(Value):
 
 
 Output = Annotated[
-    Reaction | Note | LabelChange | Commit | Pull | Check | Review | ClosePull | DeleteBranch | Revert,
+    Reaction | Note | LabelChange | Commit | Pull | Check | Review | ClosePull | DeleteBranch | Revert | NewIssue,
     Field(discriminator="kind"),
 ]
 
@@ -204,7 +220,7 @@ class Receipt(Value):
     url: str = ""
     """Where people see it."""
     id: int = 0
-    """Comment id, pull request number or check run id."""
+    """Comment id, number of an issue or pull request, or check run id."""
     sha: str = ""
     """The commit made."""
     name: str = ""
@@ -212,4 +228,4 @@ class Receipt(Value):
     remark: str = ""
     """What people should know about how it was written, a sentence of ours in Markdown."""
     done: bool = True
-    """False where the world was left as it is, for the reason in `remark`: only what undoes a run may do so."""
+    """False where the world was left as it is, for the reason in `remark`: only what undoes a run, or opens an issue, may do so."""

@@ -24,6 +24,7 @@ from bot.types.output import (
     Commit,
     DeleteBranch,
     LabelChange,
+    NewIssue,
     Note,
     Output,
     Pull,
@@ -65,6 +66,8 @@ class LocalWriter:
                 return self._review(output)
             case ClosePull() | DeleteBranch() | Revert():
                 return self._undone(output)
+            case NewIssue():
+                return _open_issue(self._folder, output)
 
     def _reaction(self, output: Reaction) -> Receipt:
         thread = _thread(self._folder, output.number)
@@ -163,6 +166,18 @@ class LocalWriter:
                 gitdir.git(self._git, "update-ref", "-d", f"refs/heads/{output.branch}", output.sha)
             return receipt.changed(name=output.branch)
         raise Conflict("not_undone", "a folder's commits are undone with git", hint=f"git revert {output.sha}")
+
+
+def _open_issue(folder: Path, output: NewIssue) -> Receipt:
+    receipt = Receipt(key=output.key, kind=output.kind)
+    for number in numbers(folder):
+        thread = _thread(folder, number)
+        if thread.author == BOT and thread.kind == "issue" and thread.body.startswith(output.marker):
+            return receipt.changed(id=number, url=_page(folder, number), remark="it was opened before", done=False)
+    number, body = max(numbers(folder), default=0) + 1, f"{output.marker}\n{output.body}"
+    made = Thread(kind="issue", number=number, title=output.title, body=body, author=BOT, labels=output.labels)
+    write_thread(folder, made)
+    return receipt.changed(id=number, url=_page(folder, number))
 
 
 def _thread(folder: Path, number: int) -> Thread:

@@ -11,6 +11,7 @@ from bot.errors import Conflict, ForgeError, NotFound
 from bot.forge.client.client import Client, shaped
 from bot.forge.writing.checks import Standing, publish_check
 from bot.forge.writing.commits import publish_commit
+from bot.forge.writing.issues import Known, open_issue
 from bot.forge.writing.pulls import publish_pull
 from bot.forge.writing.reviews import publish_review
 from bot.forge.writing.undo import close_pull, delete_branch, revert
@@ -21,6 +22,7 @@ from bot.types.output import (
     Commit,
     DeleteBranch,
     LabelChange,
+    NewIssue,
     Note,
     Output,
     Pull,
@@ -46,6 +48,7 @@ class GitHubWriter:
         self._notes: dict[tuple[int, str], int] = {}
         """(number, marker) -> comment, so that later edits need no search."""
         self._checks: dict[str, Standing] = {}
+        self._issues: Known = {}
 
     def apply(self, output: Output, *, blobs: Path, doubt: bool = False) -> Receipt:
         """Publish one output. Raises ForgeError, NotFound and Conflict as the forge answers."""
@@ -70,6 +73,10 @@ class GitHubWriter:
                 return delete_branch(self._client, self._path, output)
             case Revert():
                 return revert(self._client, self._path, output, doubt=doubt)
+            case NewIssue():
+                for name in output.labels:
+                    self._create_label(name[:LABEL_LIMIT])
+                return open_issue(self._client, self._path, output, self._viewer(), self._issues)
 
     def _react(self, output: Reaction) -> Receipt:
         """GitHub keeps one reaction of a kind for each account, so asking twice does no harm.
