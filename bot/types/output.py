@@ -228,4 +228,4 @@ class Receipt(Value):
     remark: str = ""
     """What people should know about how it was written, a sentence of ours in Markdown."""
     done: bool = True
-    """False where the world was left as it is, for the reason in `remark`: only what undoes a run, or opens an issue, may do so."""
+    """False where the world was left as it is, for the reason in `remark`: by what undoes a run or opens an issue."""

@@ -188,6 +188,8 @@ class Measured(Value):
 
     lessons: int = 0
     """Past issues that it learned from."""
+    corrections: int = 0
+    """How many of them a person had corrected."""
     types: tuple[LabelMeasure, ...] = ()
     """A row for each type."""
     labels: tuple[LabelMeasure, ...] = ()
