@@ -25,6 +25,7 @@ from bot.action_runner import (
     annotate,
     commands_stopped,
     mask,
+    newest,
     read_job,
     with_place,
     write_outputs,
@@ -50,6 +51,9 @@ from bot.types.run import Run, run_id_of
 from bot.types.task import RunSpec
 from bot.wiring import wire
 
+KNOWLEDGE = "knowledge"
+"""Folder in the state folder that the job's cache keeps: what was learned from the repository's past."""
+
 
 @dataclass(frozen=True)
 class Visit:
@@ -58,6 +62,8 @@ class Visit:
     job: Job
     event: Event
     deps: Deps
+    known: float
+    """When the last was learned that was kept from earlier jobs."""
 
 
 @dataclass(frozen=True)
@@ -248,7 +254,7 @@ def _visit(job: Job, settings: Settings, cancelled: IsCancelled, secrets: Secret
     )
     pages = f"{settings.server_url}/{event.repository.full_name}"
     url = f"{pages}/actions/runs/{job.run_id}" if settings.server_url and job.run_id else ""
-    return Visit(job, event, replace(deps, artifacts_url=url))
+    return Visit(job, event, replace(deps, artifacts_url=url), newest(settings.state / KNOWLEDGE))
 
 
 # --- telling the runner -----------------------------------------------------------------------------------------
@@ -262,7 +268,9 @@ def _tell(run: Run, visit: Visit, handover: bool) -> None:
         )
     except OSError as error:
         raise ProviderError("artifacts_not_written", f"artifacts can't be kept: {error.strerror}") from error
-    write_outputs(job, {**_outputs(run, deps.settings, deps.secrets), "artifacts_dir": str(folder or "")})
+    learned = newest(deps.settings.state / KNOWLEDGE) > visit.known
+    more = {"artifacts_dir": str(folder or ""), "learned": "true" if learned else ""}
+    write_outputs(job, {**_outputs(run, deps.settings, deps.secrets), **more})
     write_summary(job, redact(step_summary(run, settings=deps.settings), deps.secrets))
 
 

@@ -81,6 +81,11 @@ def with_place(payload: Mapping[str, Any], environ: Mapping[str, str]) -> Mappin
     return {**payload, "repository": place}
 
 
+def newest(folder: Path) -> float:
+    """When a file in a folder was last written, in seconds since 1970; 0 where there is none."""
+    return max((each.lstat().st_mtime for each in folder.rglob("*") if each.is_file()), default=0.0)
+
+
 def _path(environ: Mapping[str, str], name: str) -> Path | None:
     return Path(environ[name]) if environ.get(name) else None
 

@@ -28,6 +28,8 @@ PART = ("action.yml", "pyproject.toml", "uv.lock", "README.md", "LICENSE", "bot"
 OURS = "sandpiper-bot/sandpiper"
 STANDINS = {
     "actions/cache": "true",
+    "actions/cache/restore": 'mkdir -p "$STORE/knowledge" "$FROM" && cp -R "$STORE/knowledge/." "$FROM/"',
+    "actions/cache/save": 'mkdir -p "$STORE/knowledge" && cp -R "$FROM/." "$STORE/knowledge/"',
     "actions/upload-artifact": 'mkdir -p "$STORE/$NAME" && cp -R "$FROM/." "$STORE/$NAME/"',
     "actions/download-artifact": 'mkdir -p "$FROM" && cp -R "$STORE/$NAME/." "$FROM/"',
 }
@@ -87,10 +89,12 @@ class Runner:
     def local_repositories(self, template: str) -> Iterator[str]:
         """What act takes from this machine instead of the network, by the very pins that the files hold."""
         texts = ((ROOT / "workflows" / template).read_text() + (ROOT / "action.yml").read_text()).splitlines()
-        for pin in {found[1] for text in texts if (found := re.search(r"uses: (\S+@[0-9a-f]{40})", text))}:
-            action = pin.partition("@")[0]
+        pins = {
+            found.groups() for text in texts if (found := re.search(r"uses: ([\w.-]+/[\w.-]+)\S*(@[0-9a-f]{40})", text))
+        }
+        for action, commit in pins:
             if action != "actions/checkout":  # act copies the working folder itself
-                yield f"{pin}={self.folder / 'actions' / action}"
+                yield f"{action}{commit}={self.folder / 'actions' / action}"
 
 
 def at_event(at: Labelled) -> str:
@@ -112,8 +116,11 @@ def runner(tmp_path: Path) -> Runner:
             shutil.copyfile(ROOT / each, action / each)
     for name, script in STANDINS.items():
         folder = tmp_path / "actions" / name
-        folder.mkdir(parents=True)
-        inputs = {each: {"required": False} for each in ("name", "path", "key", "overwrite", "if-no-files-found")}
+        folder.mkdir(parents=True, exist_ok=True)
+        inputs = {
+            each: {"required": False}
+            for each in ("name", "path", "key", "restore-keys", "overwrite", "if-no-files-found")
+        }
         step = {
             "shell": "bash",
             "env": {"NAME": "${{ inputs.name }}", "FROM": "${{ inputs.path }}"},

@@ -16,6 +16,7 @@ from tests.action_fixtures import NAME, READING, TOKEN, Job, Labelled, job_for, 
 from tests.github_server.webhooks import issue_comment_created, workflow_dispatch
 
 OUTPUTS = {
+    "learned",
     "conclusion",
     "run_id",
     "branch_name",

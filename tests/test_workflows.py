@@ -29,6 +29,7 @@ SERVING = {"webhook_secret", "webhook_secret_old", "workers", "inbox_limit"}
 FIELDS = [field for field in Settings.model_fields if field not in SERVING]
 SAMPLES = {"trusted_bots": "41898282, 49699333", "models": "a/b c/d", "max_steps": "7", "phrase": "/other"}
 SAMPLES |= {"tokens": "acme=ACME_TOKEN", "app_id": "42", "installation": "7", "mention": "sandpiper"}
+SAMPLES |= {"offline": "false", "encoder": "none"}
 SAMPLES |= {"pull": "missing", "caches": "false", "private_hosts": "mirror.example.org"}
 NUMBERS = {"max_minutes", "max_usd", "max_memory_mb", "max_disk_mb"}
 
