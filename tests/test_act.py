@@ -28,7 +28,7 @@ PART = ("action.yml", "pyproject.toml", "uv.lock", "README.md", "LICENSE", "bot"
 OURS = "sandpiper-bot/sandpiper"
 STANDINS = {
     "actions/cache": "true",
-    "actions/cache/restore": 'KEPT=$STORE/knowledge; [ ! -d "$KEPT" ] || { mkdir -p "$FROM"; cp -R "$KEPT/." "$FROM/"; }',
+    "actions/cache/restore": 'K=$STORE/knowledge; [ ! -d "$K" ] || { mkdir -p "$FROM"; cp -R "$K/." "$FROM/"; }',
     "actions/cache/save": 'mkdir -p "$STORE/knowledge" && cp -R "$FROM/." "$STORE/knowledge/"',
     "actions/upload-artifact": 'mkdir -p "$STORE/$NAME" && cp -R "$FROM/." "$STORE/$NAME/"',
     "actions/download-artifact": 'mkdir -p "$FROM" && cp -R "$STORE/$NAME/." "$FROM/"',

@@ -242,7 +242,8 @@ class TriagePolicy(Value):
 
     @property
     def is_empty(self) -> bool:
-        return not self.labels and not self.rules
+        """Whether new issues are left alone: nothing may be put on, and nothing said."""
+        return not self.labels and not self.rules and self.apply is None and "comment" not in self.actions
 
 
 def _are_names(value: Any) -> bool:
