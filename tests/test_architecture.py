@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BOT = ROOT / "bot"
 
 VALUES = {"types", "errors"}
-SEAMS = VALUES | {"protocols", "settings", "marks", "redaction", "blobs", "links", "visible"}
+SEAMS = VALUES | {"protocols", "settings", "marks", "redaction", "blobs", "links", "visible", "diffs"}
 ALLOWED: dict[str, set[str]] = {
     "types": set(),
     "errors": {"types"},
@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "marks": VALUES,
     "blobs": VALUES,
     "links": VALUES,
+    "diffs": VALUES,
     "visible": VALUES,
     "redaction": VALUES | {"settings"},
     "forge": SEAMS,

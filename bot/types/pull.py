@@ -48,6 +48,8 @@ class ThreadComment(Value):
     """ISO time."""
     url: str = ""
     """Its web page."""
+    writer: bool = False
+    """Whether its author may write here, so that it counts."""
 
 
 class ThreadState(Value):
@@ -132,6 +134,8 @@ class Feedback(Value):
     """Whether it can be mended without a person's judgement."""
     status: FeedbackStatus = "unaddressed"
     """What became of it."""
+    writer: bool = False
+    """Whether its author may write here, so that it counts."""
     url: str = ""
     """Its web page."""
 
