@@ -4,7 +4,7 @@ A write is recorded once for what identifies it on a real forge (a comment's mar
 so a test compares the state after a fault with the state without one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -27,10 +27,14 @@ from bot.types.output import (
     Revert,
     Review,
 )
+from bot.types.pull import PullState
 from bot.types.result import CheckFailure
+from bot.types.triage import LabelInfo, PastIssue
 from bot.types.value import CommentKind, Permission, SubjectKind
 
 Recorded = TypeVar("Recorded", Reaction, Pull, Check, Review, ClosePull, DeleteBranch, Revert, NewIssue)
+PAGE = 50
+"""Issues of a page."""
 Hook = Callable[[Output], None]
 
 
@@ -63,17 +67,60 @@ class FakeForge:
     """Opened by us."""
     failures: dict[str, tuple[CheckFailure, ...]] = field(default_factory=dict)
     """By commit."""
+    past: list[PastIssue] = field(default_factory=list)
+    """In any order."""
+    labels: list[LabelInfo] = field(default_factory=list)
+    """Labels that the repository has."""
+    states: dict[int, PullState] = field(default_factory=dict)
+    """By number of the pull request."""
+    changed: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """Paths that a pull request changes, by its number."""
     now: str = "2030-01-01T00:00:00Z"
     """Time of every write."""
     reads: list[str] = field(default_factory=list)
     """Names of the reader's methods, in the order of their calls."""
 
 
-class FakeReader:
-    """ForgeReader over a FakeForge."""
+class FakePast:
+    """ForgePast over a FakeForge."""
 
     def __init__(self, forge: FakeForge) -> None:
         self.forge = forge
+
+    def past(self, *, since: str = "", most: int = 1_000) -> Iterator[tuple[PastIssue, ...]]:
+        found = [each for each in self.forge.past if (each.updated_at or each.created_at) >= since]
+        found = sorted(found, key=lambda each: each.updated_at or each.created_at, reverse=True)[:most]
+        for start in range(0, len(found), PAGE):
+            self.forge.reads.append("past")
+            yield tuple(found[start : start + PAGE])
+
+    def labels(self) -> tuple[LabelInfo, ...]:
+        self.forge.reads.append("labels")
+        return tuple(self.forge.labels)
+
+    def paths(self, ref: str) -> tuple[str, ...]:
+        self.forge.reads.append("paths")
+        return tuple(sorted(path for path, at in self.forge.files if at == ref))
+
+    def pull_state(self, number: int) -> PullState | None:
+        self.forge.reads.append("pull_state")
+        return self.forge.states.get(number)
+
+    def changed_paths(self, number: int) -> tuple[str, ...]:
+        self.forge.reads.append("changed_paths")
+        return self.forge.changed.get(number, ())
+
+    def backlog(self, *, since: str = "") -> Iterator[tuple[Subject, ...]]:
+        opened = {each.number: each.created_at for each in self.forge.past}
+        found = [each for _, each in sorted(self.forge.subjects.items()) if each.kind == "issue"]
+        found = [each for each in found if each.state == "open" and opened.get(each.number, since) >= since]
+        for start in range(0, len(found), PAGE):
+            self.forge.reads.append("backlog")
+            yield tuple(found[start : start + PAGE])
+
+
+class FakeReader(FakePast):
+    """ForgeReader over a FakeForge."""
 
     def viewer(self) -> Actor:
         self.forge.reads.append("viewer")

@@ -15,7 +15,7 @@ from bot.forge.checkout.fetch import Source, TokenRefused, failed, fetch
 from bot.forge.checkout.head import git_directory, head_of
 from bot.forge.client.addresses import server_base
 from bot.forge.client.tokens import FixedToken, Tokens
-from bot.forge.reading.reader import BAD_REF
+from bot.forge.reading.refs import BAD_REF
 from bot.settings import Settings
 from bot.types.task import RunSpec
 

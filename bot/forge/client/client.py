@@ -69,6 +69,11 @@ class Reads:
         request = graphql.request_of(document, variables or {}, "query")
         return self._retried(lambda: graphql.data_of(self._ask(request)))
 
+    def query_part(self, document: str, variables: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        """The same, but fields that the token may not see are null; also, whether there are such."""
+        request = graphql.request_of(document, variables, "query")
+        return self._retried(lambda: graphql.part_of(self._ask(request)))
+
     def pages(self, path: str, query: Mapping[str, Any] | None = None, *, most: int = 10) -> tuple[Any, ...]:
         """A list, page by page; of more than `most` pages the last ones. Only page numbers are taken from links."""
         first, last = self._page(path, query, 1)

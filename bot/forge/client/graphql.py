@@ -50,6 +50,16 @@ def data_of(answer: Answer) -> dict[str, Any]:
     return data
 
 
+def part_of(answer: Answer) -> tuple[dict[str, Any], bool]:
+    """The same where fields that the token may not see are null, and whether there are any. Raises for the rest."""
+    errors = _errors(answer)
+    document = parse(answer.text) if errors else None
+    data = document.get("data") if isinstance(document, dict) else None
+    if isinstance(data, dict) and any(data.values()) and all(_type(each) == "FORBIDDEN" for each in errors):
+        return data, True
+    return data_of(answer), False
+
+
 def _errors(answer: Answer) -> list[Any]:
     # Most answers have none and are large: they are parsed once, for their data.
     document = parse(answer.text) if '"errors"' in answer.text else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,14 @@ from bot.errors import ConfigurationError, NotFound
 from bot.forge.local import gitdir
 from bot.types.event import Actor, Comment, PullInfo, Repository, Revision, Subject
 from bot.types.output import Check
+from bot.types.pull import PullState
 from bot.types.result import CheckFailure
 from bot.types.sandbox import Blob, FileChange
+from bot.types.triage import LabelInfo, PastIssue
 from bot.types.value import CommentKind, Permission, SubjectKind, Value
 
+BODY_LIMIT = 8_000
+"""Characters of an issue's text that are learned from."""
 BOT = Actor(login="sandpiper[bot]", id=1, type="Bot")
 """The account that writes to a local forge."""
 
@@ -135,12 +139,53 @@ def open_issue(folder: Path, author: str, title: str, body: str) -> Thread:
     return thread
 
 
-class LocalReader:
-    """ForgeReader over the folder."""
+class LocalPast:
+    """ForgePast over the folder, which remembers labels, but not who put them on: it teaches nothing of them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._git = folder / "repository.git"
+
+    def past(self, *, since: str = "", most: int = 1_000) -> Iterator[tuple[PastIssue, ...]]:
+        found = sorted(_issues(self._folder), key=lambda each: (each.updated_at, each.number), reverse=True)
+        fresh = [_past(each) for each in found if each.updated_at >= since][:most]
+        if fresh:
+            yield tuple(fresh)
+
+    def labels(self) -> tuple[LabelInfo, ...]:
+        """Those that are on something: a folder keeps no others."""
+        found = {name for number in numbers(self._folder) for name in _labels(self._folder, number)}
+        return tuple(LabelInfo(name=name) for name in sorted(found))
+
+    def paths(self, ref: str) -> tuple[str, ...]:
+        sha = gitdir.resolve(self._git, ref)
+        listed = gitdir.git(self._git, "ls-tree", "-r", "-z", "--name-only", sha) if sha else b""
+        return tuple(name.decode("utf-8", "replace") for name in listed.split(b"\0") if name)
+
+    def pull_state(self, number: int) -> PullState | None:
+        thread = read_thread(self._folder, number)
+        if thread is None or thread.kind != "pull_request":
+            return None
+        return PullState(subject=_subject(self._folder, thread), updated_at=thread.updated_at)
+
+    def changed_paths(self, number: int) -> tuple[str, ...]:
+        state = self.pull_state(number)
+        if state is None or state.subject.pull is None:
+            return ()
+        pull = state.subject.pull
+        words = ("diff", "--no-ext-diff", "--no-textconv", "--no-renames", "--name-only", "-z")
+        listed = gitdir.git(self._git, *words, f"{pull.base.sha}...{pull.head.sha}")
+        return tuple(name.decode("utf-8", "replace") for name in listed.split(b"\0") if name)
+
+    def backlog(self, *, since: str = "") -> Iterator[tuple[Subject, ...]]:
+        """By number: a folder does not know when an issue was opened, so the last change stands for it."""
+        found = (each for each in _issues(self._folder) if each.state == "open" and each.updated_at >= since)
+        if subjects := tuple(_subject(self._folder, each) for each in found):
+            yield subjects
+
+
+class LocalReader(LocalPast):
+    """ForgeReader over the folder."""
 
     def viewer(self) -> Actor:
         return BOT
@@ -162,7 +207,7 @@ class LocalReader:
             thread = next((each for each in threads if each and each.head == branch and each.state == "open"), None)
         else:
             thread = read_thread(self._folder, where)
-        return _subject(self, self._folder, thread) if thread else None
+        return _subject(self._folder, thread) if thread else None
 
     def comments(self, number: int, *, kind: CommentKind = "issue", since: str | None = None) -> tuple[Comment, ...]:
         thread = read_thread(self._folder, number)
@@ -179,8 +224,7 @@ class LocalReader:
         return gitdir.read_path(self._git, ref, path)
 
     def revision(self, ref: str) -> Revision | None:
-        sha = gitdir.resolve(self._git, ref)
-        return Revision(ref=ref, sha=sha) if sha else None
+        return _revision(self._folder, ref)
 
     def failures(self, sha: str) -> tuple[CheckFailure, ...]:
         """A folder has no checks but ours."""
@@ -195,11 +239,42 @@ class LocalReader:
         return gitdir.git(self._git, *words).decode("utf-8", "replace")
 
 
-def _subject(reader: LocalReader, folder: Path, thread: Thread) -> Subject:
+def _issues(folder: Path) -> Iterator[Thread]:
+    """The issues, by number."""
+    for number in numbers(folder):
+        thread = read_thread(folder, number)
+        if thread is not None and thread.kind == "issue":
+            yield thread
+
+
+def _labels(folder: Path, number: int) -> tuple[str, ...]:
+    thread = read_thread(folder, number)
+    return thread.labels if thread else ()
+
+
+def _past(thread: Thread) -> PastIssue:
+    return PastIssue(
+        number=thread.number,
+        title=thread.title,
+        body=thread.body[:BODY_LIMIT],
+        author=thread.author,
+        created_at=thread.updated_at,
+        updated_at=thread.updated_at,
+        state="closed" if thread.state == "closed" else "open",
+        labels=thread.labels,
+    )
+
+
+def _revision(folder: Path, ref: str) -> Revision | None:
+    sha = gitdir.resolve(folder / "repository.git", ref)
+    return Revision(ref=ref, sha=sha) if sha else None
+
+
+def _subject(folder: Path, thread: Thread) -> Subject:
     fields = thread.model_dump(include={"kind", "number", "title", "body", "state", "labels", "updated_at"})
     pull = None
     if thread.head and thread.base:
-        head, base = reader.revision(thread.head), reader.revision(thread.base)
+        head, base = _revision(folder, thread.head), _revision(folder, thread.base)
         if head and base:
             full_name = open_repository(folder).full_name
             pull = PullInfo(head=head, base=base, head_repository=full_name, draft=thread.draft)

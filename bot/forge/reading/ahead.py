@@ -18,7 +18,9 @@ from bot.forge.reading.reader import spare
 from bot.protocols import ForgeReader
 from bot.settings import Settings
 from bot.types.event import Actor, Comment, Commented, Dispatched, Event, Labeled, Revision, Subject
+from bot.types.pull import PullState
 from bot.types.result import CheckFailure
+from bot.types.triage import LabelInfo, PastIssue
 from bot.types.value import CommentKind, Permission, SubjectKind
 
 AT_ONCE = 6
@@ -84,11 +86,43 @@ class Questions:
         self._pool.shutdown(cancel_futures=True)
 
 
-class ReadingAhead:
+class PastAhead:
+    """ForgePast that answers each question once."""
+
+    def __init__(self, reader: ForgeReader, questions: Questions) -> None:
+        self._reader, self._questions = reader, questions
+
+    def past(self, *, since: str = "", most: int = 1_000) -> Iterator[tuple[PastIssue, ...]]:
+        """Past issues; too many to be kept for a second answer."""
+        return self._reader.past(since=since, most=most)
+
+    def labels(self) -> tuple[LabelInfo, ...]:
+        """The repository's labels."""
+        return self._questions.answer(("labels",), self._reader.labels)
+
+    def paths(self, ref: str) -> tuple[str, ...]:
+        """Paths of its files."""
+        return self._questions.answer(("paths", ref), lambda: self._reader.paths(ref))
+
+    def pull_state(self, number: int) -> PullState | None:
+        """Where a pull request stands."""
+        return self._questions.answer(("pull_state", number), lambda: self._reader.pull_state(number))
+
+    def changed_paths(self, number: int) -> tuple[str, ...]:
+        """What a pull request changes."""
+        return self._questions.answer(("changed_paths", number), lambda: self._reader.changed_paths(number))
+
+    def backlog(self, *, since: str = "") -> Iterator[tuple[Subject, ...]]:
+        """Open issues; too many to be kept for a second answer."""
+        return self._reader.backlog(since=since)
+
+
+class ReadingAhead(PastAhead):
     """ForgeReader that answers each question once, and has the next ones on their way when the first is asked."""
 
     def __init__(self, reader: ForgeReader, questions: Questions, plan: Plan) -> None:
-        self._reader, self._guess, self._questions, self._plan = reader, spare(reader), questions, plan
+        super().__init__(reader, questions)
+        self._guess, self._plan = spare(reader), plan
         self._subject: Subject | None = None
         self._policy: bytes | None = None
 

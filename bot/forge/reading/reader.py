@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 from urllib.parse import quote
@@ -12,6 +11,8 @@ from urllib.parse import quote
 from bot.errors import Conflict, ForgeError, NotFound
 from bot.forge.client.client import Reads, bad_answer, shaped
 from bot.forge.reading import shapes
+from bot.forge.reading.past import PastReader
+from bot.forge.reading.refs import BAD_REF, OWN_CHECK, SHA
 from bot.protocols import ForgeReader
 from bot.types.event import Actor, Comment, Repository, Revision, Subject
 from bot.types.result import Annotation, CheckFailure
@@ -25,18 +26,13 @@ SUMMARY_LIMIT = 4_000
 """Characters of a failed check's own words."""
 ANNOTATED, ANNOTATIONS = 5, 30
 """Failed checks whose remarks on lines are read, and how many of each."""
-OWN_CHECK = re.compile(r"check-[0-9a-f]{16}")
-"""External id of our check runs: `check-` and the run. Other Apps number theirs as they like."""
-SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|\.lock(/|$)|^[/-]|[./]$|^@?$")
-"""What git-check-ref-format forbids, and a leading dash; no such name can be a branch."""
 
 
-class GitHubReader:
+class GitHubReader(PastReader):
     """ForgeReader for one repository on GitHub."""
 
     def __init__(self, reads: Reads, full_name: str, viewer: Callable[[], Actor]) -> None:
-        self._reads, self._name, self._path = reads, full_name, f"/repos/{full_name}"
+        super().__init__(reads, full_name)
         self._ask_viewer = viewer
         self._viewer: Actor | None = None
 

@@ -37,6 +37,31 @@ def comment(data: Any, kind: CommentKind) -> Comment:
     return CommentShape.model_validate(data).value(kind)
 
 
+def who(data: Any) -> Actor | None:
+    """GraphQL's `Actor`, None for null. A Bot's login lacks the suffix there that it has everywhere else."""
+    if data is None:
+        return None
+    kind, login = str(data["__typename"]), str(data["login"])
+    if kind == "Bot":
+        login = login.removesuffix("[bot]") + "[bot]"
+    return Actor(login=login, id=int(data.get("databaseId") or 0), type=kind)
+
+
+def nodes(data: Any) -> tuple[Any, ...]:
+    """The nodes of a GraphQL connection that are there."""
+    return tuple(each for each in (data or {}).get("nodes") or () if each is not None)
+
+
 def verdict(data: Any) -> Comment:
     """`pull-request-review`: the words above it."""
     return ReviewShape.model_validate(data).value()
+
+
+WHO = """
+fragment Who on Actor {
+  __typename login
+  ... on User { databaseId } ... on Bot { databaseId }
+  ... on Mannequin { databaseId } ... on Organization { databaseId }
+}
+"""
+"""Part of a GraphQL document: what `who` reads."""

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from bot.errors import Conflict, ForgeError, NotFound
 from bot.forge.client.client import TRIES, Client, shaped
-from bot.forge.reading.reader import BAD_REF
+from bot.forge.reading.refs import BAD_REF
 from bot.forge.render.markdown import code_span
 from bot.forge.writing.commits import OUR_BRANCH
 from bot.forge.writing.trees import FOLDER, Entry, Trees
