@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from bot.cli.root import COMMANDS
+from bot.cli.triage import COMMANDS as TRIAGE
 from bot.triage.policy import parse_policy
-from bot.triage.policy_shape import RESERVED, Moment, Policy, TaskEntry
+from bot.triage.policy_shape import RESERVED, Apply, Moment, Policy, TaskEntry, Then, TriagePolicy, When
 from bot.triage.tasks import builtin_tasks
 from bot.types.task import OPTIONS, Limits
 from bot.types.value import OutputKind, Permission
@@ -82,6 +83,14 @@ def test_the_policy_page_names_every_field_and_every_word() -> None:
     assert set(builtin_tasks()) | set(get_args(Moment)) | set(Policy.model_fields) <= told
     sizes = {"output_bytes", "changed_files", "changed_bytes"}
     assert set(Limits.model_fields) - sizes <= told
+    triage = set(re.findall(r"`([\w.]+)`", page[page.index("## Triage") : page.index("## What the operator decides")]))
+    fields = {*TriagePolicy.model_fields, *When.model_fields, *Then.model_fields}
+    assert {*fields, *(f"apply.{name}" for name in Apply.model_fields)} <= triage
+
+
+def test_the_page_of_triage_names_every_command() -> None:
+    page = (ROOT / "docs" / "triage.md").read_text(encoding="utf-8")
+    assert set(TRIAGE) == set(re.findall(r"sandpiper triage ([a-z-]+)", page))
 
 
 def test_the_page_of_commands_names_every_verb_and_option() -> None:
@@ -98,9 +107,9 @@ def test_the_readme_tells_the_exit_codes() -> None:
 
 
 def test_help_of_every_command_is_there() -> None:
-    for name in COMMANDS:
+    for words in [*((name,) for name in COMMANDS), *(("triage", name) for name in TRIAGE)]:
         done = subprocess.run(
-            [sys.executable, "-m", "bot", name, "--help"], capture_output=True, text=True, check=True, cwd=ROOT
+            [sys.executable, "-m", "bot", *words, "--help"], capture_output=True, text=True, check=True, cwd=ROOT
         )
         assert "Usage:" in done.stdout
 
