@@ -21,6 +21,7 @@ SIZES: tuple[Size, ...] = ("xs", "s", "m", "l", "xl")
 ClosedFor = Literal["", "completed", "not_planned", "reopened", "duplicate"]
 """GitHub's `state_reason`, empty where it gives none."""
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
 Word = Annotated[str, StringConstraints(max_length=200)]
 
 
@@ -194,13 +195,13 @@ class Measured(Value):
     """A row for each type."""
     labels: tuple[LabelMeasure, ...] = ()
     """A row for each label that was seen often enough."""
-    confusion: Mapping[IssueType, Mapping[IssueType, int]] = Field(default_factory=dict)
+    confusion: Mapping[IssueType, Mapping[IssueType, Count]] = Field(default_factory=dict)
     """True type -> said type -> how often."""
     f1: Probability | None = None
     """Macro-F1 over the types, None where too little is known."""
     ece: Probability | None = None
     """Expected calibration error of the most likely type, ten bins."""
-    bins: tuple[tuple[float, float, int], ...] = ()
+    bins: tuple[tuple[Probability, Probability, Annotated[int, Field(ge=1)]], ...] = ()
     """Mean confidence, share that is right, and count, of each filled bin."""
     coverage: Probability | None = None
     """Share of issues whose type it would decide alone."""
