@@ -70,6 +70,9 @@ _BUG = re2.compile(
     r"|(?:does|do|did|is|are|was|can)(?:n't|nt| not) (?:work|working|show|showing|load|start|build|compile"
     r"|display|respect|handle)\w*|not working|stopped working)\b"
 )
+_EXPECTED = re2.compile(
+    r"(?i)\b(?:expect\w*|should(?:n't)?|instead|actual(?:ly)?|supposed to|error|exception|crash\w*)\b"
+)
 _WISH = re2.compile(
     r"(?i)\b(?:feature[ -]?(?:request)?|enhancement|proposal|suggest(?:ion)?|support for|add(?:ing)? (?:an? "
     r"|the )?(?:support|option|ability|way|flag|parameter)"
@@ -206,6 +209,11 @@ def has_reproduction(parts: Parts) -> bool:
     if has_trace(parts) or _PLAYGROUND.search(parts.text) or len(_NUMBERED.findall(parts.prose)) >= 2:
         return True
     return any(_CALL.search(block) for block in parts.code) or _has_steps(parts.prose)
+
+
+def has_expectation(parts: Parts) -> bool:
+    """Whether it says what happened, or what should have."""
+    return has_trace(parts) or bool(_EXPECTED.search(f"{parts.title}\n{parts.text}"))
 
 
 def is_buglike(parts: Parts) -> bool:
