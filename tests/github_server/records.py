@@ -21,6 +21,8 @@ class User:
     login: str
     id: int
     type: str = "User"
+    gone: bool = False
+    """Deleted: GraphQL then says null."""
 
     @property
     def email(self) -> str:
@@ -36,6 +38,17 @@ class Label:
     name: str
     color: str = "ededed"
     description: str | None = None
+
+
+@dataclass
+class LabelEvent:
+    """Somebody put a label on or took it off."""
+
+    id: int
+    label: Label
+    added: bool
+    user: User | None
+    created_at: datetime
 
 
 @dataclass
@@ -135,6 +148,7 @@ class Issue:
     closed_by: User | None = None
     locked: bool = False
     labels: list[Label] = field(default_factory=list)
+    label_events: list[LabelEvent] = field(default_factory=list)
     assignees: list[User] = field(default_factory=list)
     comments: list[Comment] = field(default_factory=list)
     reactions: list[Reaction] = field(default_factory=list)
@@ -258,6 +272,12 @@ class Repo:
     """Branches that nobody may update or delete."""
     actions_may_open_pulls: bool = True
     drafts: bool = True
+    required_checks: set[str] = field(default_factory=set)
+    """Names of checks and statuses without which nothing is merged."""
+    required_reviews: int = 0
+    """Approvals without which nothing is merged."""
+    slow_merges: bool = False
+    """Whether it is only found out after the first question whether a pull request merges, as at GitHub."""
     tree_limit: int = 100_000
     archived: bool = False
     """Nobody may write any more."""

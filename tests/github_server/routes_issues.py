@@ -15,7 +15,7 @@ from .exchange import Answer, ApiError, invalid, not_found
 from .records import Issue, Label, now
 from .shapes import label_json
 from .shapes_issue import comment_json, issue_json
-from .writes import close, new_comment, new_issue, put_labels
+from .writes import close, drop_labels, new_comment, new_issue, put_labels
 
 REPO = "/repos/{owner}/{repo}"
 ISSUE = f"{REPO}/issues/{{issue_number}}"
@@ -56,7 +56,7 @@ def create_issue(call: Call) -> Answer:
     """Labels and assignees only stick for those who may triage; this server lets them stick for all."""
     check_text("Issue", call.body, ("title",))
     issue = new_issue(call.world, call.repo, call.user, call.body["title"], call.body.get("body"))
-    put_labels(call.world, call.repo, issue, names_of(call.body.get("labels", [])))
+    put_labels(call.world, call.repo, issue, names_of(call.body.get("labels", [])), call.user)
     return Answer(201, issue_json(call.world, call.repo, issue))
 
 
@@ -71,12 +71,19 @@ def update_issue(call: Call) -> Answer:
     elif body.get("state") == "open" and issue.state == "closed":
         issue.state, issue.closed_at, issue.closed_by, issue.state_reason = "open", None, None, "reopened"
     if "labels" in body:
-        issue.labels.clear()
-        put_labels(call.world, call.repo, issue, names_of(body["labels"]))
+        replace_labels(call, issue, names_of(body["labels"]))
     if "assignees" in body:
         issue.assignees = [call.world.user(login) for login in names_of(body["assignees"], "login")]
     issue.updated_at = now()
     return Answer(200, issue_json(call.world, call.repo, issue))
+
+
+def replace_labels(call: Call, issue: Issue, names: list[str]) -> None:
+    """Take off what is not wanted and put on what is missing."""
+    wanted = {name.lower() for name in names}
+    unwanted = [label.name for label in issue.labels if label.name.lower() not in wanted]
+    drop_labels(call.world, issue, unwanted, call.user)
+    put_labels(call.world, call.repo, issue, names, call.user)
 
 
 def names_of(items: list[Any], key: str = "name") -> list[str]:
@@ -210,32 +217,29 @@ def wanted_labels(call: Call) -> list[str]:
 def add_issue_labels(call: Call) -> Answer:
     """Those that the repository lacks are made."""
     issue = issue_of(call)
-    put_labels(call.world, call.repo, issue, wanted_labels(call))
+    put_labels(call.world, call.repo, issue, wanted_labels(call), call.user)
     return labels_answer(call, issue)
 
 
 def set_issue_labels(call: Call) -> Answer:
     """Replace all."""
     issue, names = issue_of(call), wanted_labels(call)
-    issue.labels.clear()
-    put_labels(call.world, call.repo, issue, names)
+    replace_labels(call, issue, names)
     return labels_answer(call, issue)
 
 
 def clear_issue_labels(call: Call) -> Answer:
     """Take all off."""
-    issue_of(call).labels.clear()
+    replace_labels(call, issue_of(call), [])
     return Answer(204)
 
 
 def remove_issue_label(call: Call) -> Answer:
     """404 when it is not on."""
     issue = issue_of(call)
-    kept = [label for label in issue.labels if label.name.lower() != call.params["name"].lower()]
-    if len(kept) == len(issue.labels):
+    if call.params["name"].lower() not in {label.name.lower() for label in issue.labels}:
         raise ApiError(404, "Label does not exist")
-    issue.labels[:] = kept
-    issue.updated_at = now()
+    drop_labels(call.world, issue, [call.params["name"]], call.user)
     return labels_answer(call, issue)
 
 

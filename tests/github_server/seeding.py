@@ -2,11 +2,13 @@
 
 import secrets
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from .objects import GitStore
 from .records import App, Comment, Issue, Repo, ReviewComment, Role, Token, User, World, now
+from .seeding_past import PastSeeds
 from .trees import File
 from .writes import commit_files, new_comment, new_issue, new_pull, new_review_comment, put_labels
 
@@ -15,7 +17,7 @@ ACTIONS_BOT = 41898282
 DEFAULT_FILES: Mapping[str, File] = {"README.md": "# Sample\n"}
 
 
-class Seeds:
+class Seeds(PastSeeds):
     """Everything that a test may put into a server. Users are made on the way, by login."""
 
     def __init__(self, world: World) -> None:
@@ -98,12 +100,17 @@ class Seeds:
         body: str | None = "It does not work.",
         user: str = "reporter",
         labels: Iterable[str] = (),
+        at: datetime | None = None,
     ) -> Issue:
-        """An issue under the next number."""
+        """An issue under the next number, opened now or `at` a time; its labels are the author's, as by a form."""
         with self.world.lock:
             found = self.world.repo(repo)
             issue = new_issue(self.world, found, self.world.user(user), title, body)
             put_labels(self.world, found, issue, labels)
+            if at is not None:
+                issue.created_at = issue.updated_at = at
+                for event in issue.label_events:
+                    event.created_at = at
             return issue
 
     def open_pull(

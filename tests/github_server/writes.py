@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from .history import contains, merge_tree
-from .records import App, Comment, Issue, Label, Pull, Reaction, Repo, ReviewComment, User, World, now
+from .records import App, Comment, Issue, Label, LabelEvent, Pull, Reaction, Repo, ReviewComment, User, World, now
 from .trees import File, blob_edits, edit_tree, read_commit, write_commit
 
 
@@ -36,13 +36,23 @@ def repo_label(world: World, repo: Repo, name: str) -> Label:
     return repo.labels[name.lower()]
 
 
-def put_labels(world: World, repo: Repo, issue: Issue, names: Iterable[str]) -> None:
-    """Add labels that are not on yet."""
+def put_labels(world: World, repo: Repo, issue: Issue, names: Iterable[str], user: User | None = None) -> None:
+    """Add labels that are not on yet; by default its author did, as an issue form does."""
     for name in names:
         label = repo_label(world, repo, name)
         if label not in issue.labels:
             issue.labels.append(label)
+            issue.label_events.append(LabelEvent(world.next_id(), label, True, user or issue.user, now()))
             issue.updated_at = now()
+
+
+def drop_labels(world: World, issue: Issue, names: Iterable[str], user: User) -> None:
+    """Take labels off."""
+    wanted = {name.lower() for name in names}
+    for label in [each for each in issue.labels if each.name.lower() in wanted]:
+        issue.labels.remove(label)
+        issue.label_events.append(LabelEvent(world.next_id(), label, False, user, now()))
+        issue.updated_at = now()
 
 
 def react(world: World, reactions: list[Reaction], user: User, content: str) -> tuple[Reaction, bool]:

@@ -55,9 +55,14 @@ def part_of(answer: Answer) -> tuple[dict[str, Any], bool]:
     errors = _errors(answer)
     document = parse(answer.text) if errors else None
     data = document.get("data") if isinstance(document, dict) else None
-    if isinstance(data, dict) and any(data.values()) and all(_type(each) == "FORBIDDEN" for each in errors):
+    if isinstance(data, dict) and _holds(data) and all(_type(each) == "FORBIDDEN" for each in errors):
         return data, True
     return data_of(answer), False
+
+
+def _holds(data: object) -> bool:
+    """Whether anything is left in it but nulls."""
+    return any(_holds(each) for each in data.values()) if isinstance(data, dict) else data is not None
 
 
 def _errors(answer: Answer) -> list[Any]:

@@ -29,7 +29,9 @@ THREADS = """
   pageInfo { hasNextPage endCursor }
   nodes {
     id path line isResolved isOutdated
-    comments(first: 20) { nodes { body createdAt url author { ...Who } } }
+    comments(first: 20) { nodes {
+      body createdAt url authorAssociation author { ...Who } pullRequestReview { authorCanPushToRepository }
+    } }
   }
 """
 STATE = (
@@ -244,10 +246,19 @@ def thread_of(node: Any) -> ThreadState:
                 body=clean(str(each.get("body") or ""))[:WORDS],
                 at=str(each.get("createdAt") or ""),
                 url=str(each.get("url") or ""),
+                writer=counts(each),
             )
             for each in shapes.nodes(node.get("comments"))
         ),
     )
+
+
+def counts(comment: Any) -> bool:
+    """Whether who wrote a remark may write here: its review knows; where it has none, what the page shows must do."""
+    review = comment.get("pullRequestReview")
+    if review is not None:
+        return bool(review.get("authorCanPushToRepository"))
+    return comment.get("authorAssociation") in ("OWNER", "MEMBER", "COLLABORATOR")
 
 
 def checks_of(rows: Iterable[Any]) -> tuple[CheckState, ...]:
