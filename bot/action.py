@@ -43,7 +43,7 @@ from bot.settings import Settings, load_settings
 from bot.stop import stoppable
 from bot.telemetry.display import in_github_job, plain_observer
 from bot.triage.decide import decide
-from bot.types.decision import Decision, Go, Ignore, Refuse
+from bot.types.decision import Answer, Decision, Go, Ignore, Refuse
 from bot.types.event import Event
 from bot.types.output import Commit
 from bot.types.result import Failure, RunResult
@@ -274,6 +274,13 @@ def _tell(run: Run, visit: Visit, handover: bool) -> None:
     write_summary(job, redact(step_summary(run, settings=deps.settings), deps.secrets))
 
 
+def _cost(run: Run) -> float:
+    """US dollars of the work, or of the answer that needed none."""
+    if run.result is not None:
+        return run.result.usage.usd
+    return run.decision.usage.usd if isinstance(run.decision, Answer) else 0.0
+
+
 def _outputs(run: Run, settings: Settings, secrets: Sequence[str]) -> dict[str, str]:
     """The Action's outputs; what was not made is empty."""
     pull, note, result = run.receipt("pull"), run.receipt("note"), run.result
@@ -285,7 +292,7 @@ def _outputs(run: Run, settings: Settings, secrets: Sequence[str]) -> dict[str, 
         "pr_number": str(pull.id) if pull else "",
         "pr_url": pull.url if pull else "",
         "comment_url": note.url if note else "",
-        "cost_usd": f"{result.usage.usd:.6f}" if result else "0.000000",
+        "cost_usd": f"{_cost(run):.6f}",
         "structured_output": "" if data is None else redact(json.dumps(data), secrets),
     }
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from bot.errors import ModelError
 from bot.forge.events.parsing import parse_event
+from bot.protocols import Knowledge
 from bot.settings import Settings
 from bot.testing.forge import FakeForge, FakeReader
 from bot.testing.llm import ScriptedLLM
@@ -149,6 +150,13 @@ def no_model(name: str | None) -> ScriptedLLM:
 
 
 def judge(
-    event: Event, forge: FakeForge | None = None, *, settings: Settings = SETTINGS, model: Any = None
+    event: Event,
+    forge: FakeForge | None = None,
+    *,
+    settings: Settings = SETTINGS,
+    model: Any = None,
+    knowledge: Knowledge | None = None,
 ) -> Decision:
-    return decide(event, reader=FakeReader(forge or forge_for(event)), settings=settings, model=model)
+    reader = FakeReader(forge or forge_for(event))
+    knows = None if knowledge is None else lambda: knowledge
+    return decide(event, reader=reader, settings=settings, model=model, knowledge=knows)

@@ -64,7 +64,7 @@ def ask_for_json(schema: dict[str, Any]) -> Message:
     return Message(
         role="user",
         content="Answer with one JSON object and nothing else, no code fence. It must match this JSON schema:\n"
-        + json.dumps(schema, ensure_ascii=False),
+        + json.dumps(schema, ensure_ascii=False, separators=(",", ":")),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bot.telemetry.display import is_log, shortened
 from bot.telemetry.lines import clean, inert, split
-from bot.types.decision import Go
+from bot.types.decision import Answer, Go
 from bot.types.output import Commit, LabelChange, NewIssue, Note, Output, Pull, Reaction
 from bot.types.run import Run
 
@@ -90,6 +90,9 @@ def _facts(run: Run, outputs: Sequence[Output], folder: Path | None) -> Iterator
         yield "failed", f"{run.failure.message} [{run.failure.code}]"
         if run.failure.hint:
             yield "hint", run.failure.hint
+    if isinstance(run.decision, Answer) and run.decision.usage.steps:
+        usage = run.decision.usage
+        yield "cost", f"{usage.steps} model calls, {usage.usd:.4f} USD"
     if run.result is not None:
         usage = run.result.usage
         cost = f", {usage.steps} model calls, {usage.usd:.2f} USD" if usage.steps else ""

@@ -1,21 +1,29 @@
 """What needs no sandbox -> the comments that say it: help, status, stop, an unknown word, triage's findings.
 
-Fixed text, names of tasks and the policy's own descriptions; a stranger's words are never quoted, and a model's
-words stand in a code block, where nothing in them is live.
+Fixed text, names of tasks and the policy's own descriptions; a stranger's or a model's words stand in code, where
+nothing in them is live.
 """
 
 from collections.abc import Mapping, Sequence
 
-from bot.marks import Mark, help_marker, marker, stop_marker
+from bot.marks import Mark, help_marker, stop_marker
 from bot.settings import Settings
-from bot.triage.assess import Assessment
+from bot.triage.issues.comment import (
+    Earlier,
+    digest_of,
+    is_worth_saying,
+    state_line,
+    triage_marker,
+    triage_words,
+)
+from bot.triage.issues.rules import Ruled
 from bot.triage.policy import closest
-from bot.triage.policy_shape import RESERVED
+from bot.triage.policy_shape import RESERVED, Policy
 from bot.types.decision import Answer
-from bot.types.event import Commented, Event, Labeled
+from bot.types.event import Commented, Event, Labeled, Subject
 from bot.types.output import LabelChange, Note, Output, Reaction
 from bot.types.task import Task
-from bot.visible import fenced
+from bot.types.triage import Triage
 
 WORDS = {
     "help": ("this list", "triage"),
@@ -101,18 +109,73 @@ def told(event: Event, number: int, word: str, reason: str) -> Answer:
     return Answer(code=word, reason=reason, outputs=outputs)
 
 
-def triage_answer(event: Event, number: int, labels: Sequence[str], found: Assessment) -> Answer:
-    """Labels that are new on the subject, and one comment where policy wants it."""
-    add = tuple(each for each in found.labels if each.lower() not in {label.lower() for label in labels})
-    outputs: list[Output] = [*sign(event, number, "+1"), *_unlabel(event, number)]
-    if add:
-        outputs.append(LabelChange(key="labels", number=number, add=add))
-    parts = [*found.comments, *([fenced(found.summary, "text")] if found.summary else [])]
-    if parts:
-        # One comment for the subject, however often it is triaged.
-        body = "\n\n".join(parts)[:60_000]
-        outputs.append(Note(key="triage", number=number, marker=marker("triage", str(number)), body=body))
-    return Answer(code="triage", reason=found.reason, outputs=tuple(outputs))
+def triage_answer(
+    event: Event,
+    subject: Subject,
+    found: Triage,
+    ruled: Ruled,
+    policy: Policy,
+    *,
+    earlier: Earlier | None = None,
+    security_policy: str = "",
+) -> Answer:
+    """Labels that are new on the issue, and one comment where policy wants it."""
+    outputs = triage_outputs(subject, found, ruled, policy, earlier=earlier, security_policy=security_policy)
+    number = subject.number
+    return Answer(
+        code="triage",
+        reason=found.reason,
+        outputs=(*sign(event, number, "+1"), *_unlabel(event, number), *outputs),
+        usage=found.usage,
+    )
+
+
+def triage_outputs(
+    subject: Subject,
+    found: Triage,
+    ruled: Ruled,
+    policy: Policy,
+    *,
+    earlier: Earlier | None = None,
+    security_policy: str = "",
+) -> tuple[Output, ...]:
+    """What a judgement writes: labels, and one comment for the issue, however often it is judged.
+
+    A label that was put on before and is gone now was taken off by a person, and stays off.
+    """
+    before = {label.casefold() for label in earlier.labels} if earlier else set[str]()
+    there = {label.casefold() for label in subject.labels}
+    applied = [each.label for each in found.labels if each.apply]
+    add = tuple(label for label in applied if label.casefold() not in there | before)
+    ours = [label for label in applied if label in add or label.casefold() in there & before]
+    parts = list(ruled.comments)
+    if "comment" in policy.triage.actions and is_worth_saying(found):
+        state = Earlier(
+            digest=digest_of(subject, policy),
+            by=found.by,
+            asked=bool(found.question) or (earlier is not None and earlier.asked),
+            labels=tuple(dict.fromkeys((*(earlier.labels if earlier else ()), *add)))[:100],
+        )
+        parts = [state_line(state), *parts, triage_words(found, put_on=ours, security_policy=security_policy)]
+    return (*_labels(subject.number, add), *_words(subject.number, parts))
+
+
+def ruled_answer(event: Event, subject: Subject, ruled: Ruled, words: str = "") -> Answer:
+    """What rules alone want, and perhaps more words of ours: of a pull request, how it stands."""
+    add = tuple(each for each in ruled.labels if each.casefold() not in {label.casefold() for label in subject.labels})
+    said = [*ruled.comments, *([words] if words else [])]
+    outputs = (*_labels(subject.number, add), *_words(subject.number, said))
+    first = (*sign(event, subject.number, "+1"), *_unlabel(event, subject.number))
+    return Answer(code="triage", reason=ruled.reason, outputs=(*first, *outputs))
+
+
+def _labels(number: int, add: tuple[str, ...]) -> tuple[Output, ...]:
+    return (LabelChange(key="labels", number=number, add=add),) if add else ()
+
+
+def _words(number: int, parts: Sequence[str]) -> tuple[Output, ...]:
+    body = "\n\n".join(parts)[:60_000]
+    return (Note(key="triage", number=number, marker=triage_marker(number), body=body),) if body else ()
 
 
 def sign(event: Event, number: int, content: str = "eyes") -> tuple[Output, ...]:

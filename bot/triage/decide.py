@@ -10,10 +10,10 @@ from bot.errors import PolicyError
 from bot.protocols import ForgeReader
 from bot.settings import Settings
 from bot.triage import gate
-from bot.triage.answers import triage_answer
 from bot.triage.approvals import waiting
-from bot.triage.assess import assess, by_rules
-from bot.triage.case import Case, Model, Request
+from bot.triage.case import Case, Knows, Model, Request
+from bot.triage.issues.rules import by_rules
+from bot.triage.judging import judged
 from bot.triage.pin import pin, snapshot
 from bot.triage.policy import closest, digest_of, parse_policy
 from bot.triage.policy_shape import RESERVED
@@ -41,7 +41,9 @@ SUMMONED: Mapping[str, tuple[str, ...]] = {"assigned": ("fix",), "review_request
 """What somebody wants who assigns the bot or asks it for a review, where policy says nothing else."""
 
 
-def decide(event: Event, *, reader: ForgeReader, settings: Settings, model: Model | None) -> Decision:
+def decide(
+    event: Event, *, reader: ForgeReader, settings: Settings, model: Model | None, knowledge: Knows | None = None
+) -> Decision:
     """What the event deserves. Raises ForgeError, and PolicyError where nobody asked who could mend the policy."""
     if ignored := gate.screen(event, settings) or _screen_accounts(event, reader, settings):
         return ignored
@@ -53,7 +55,7 @@ def decide(event: Event, *, reader: ForgeReader, settings: Settings, model: Mode
         if gate.is_automatic(event) or PERMISSIONS.index(level) < PERMISSIONS.index("write"):
             raise
         return Refuse(code=error.code, reason=error.message, speak=True, always=True, defect=True)
-    case = Case(event, level, policy, digest_of(data), tasks_of(policy), reader, settings, model)
+    case = Case(event, level, policy, digest_of(data), tasks_of(policy), reader, settings, model, knowledge)
     verdict = _automatic(case) if gate.is_automatic(event) else _asked(case)
     if isinstance(verdict, Request):
         verdict = _accept(case, verdict)
@@ -251,7 +253,7 @@ def _check_subject(event: Event, task: Task, subject: Subject | None, request: R
 
 def _triage(case: Case, task: Task, subject: Subject) -> Decision:
     """A rule's task where its own gate lets it through, else labels and perhaps a comment."""
-    ruled = by_rules(subject, case.policy)
+    ruled = by_rules(subject, case.policy, lambda: case.reader.changed_paths(subject.number))
     follow = case.tasks.get(ruled.task or "")
     if follow is not None and follow.runtime != "triage" and gate.at_least(case.level, follow.permission):
         labels = tuple(dict.fromkeys((*follow.labels, *ruled.labels)))
@@ -260,4 +262,4 @@ def _triage(case: Case, task: Task, subject: Subject) -> Decision:
         decision = _accept(replace(case, tasks=tasks), Request(name=follow.name))
         if isinstance(decision, Go):
             return decision
-    return triage_answer(case.event, subject.number, subject.labels, assess(subject, case.policy, task, case.model))
+    return judged(case, task, subject, ruled)

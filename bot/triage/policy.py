@@ -9,11 +9,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pathspec import GitIgnoreSpec
 from pydantic import ValidationError
 
 from bot.errors import Mistake, PolicyError
+from bot.triage.patterns import fault_of
 from bot.triage.policy_file import Path, dotted, fields_at, line_of, read
-from bot.triage.policy_shape import RESERVED, Policy, policy_schema
+from bot.triage.policy_shape import RESERVED, Policy, When, policy_schema
 from bot.triage.tasks import builtin_tasks
 
 __all__ = ["Policy", "closest", "digest_of", "parse_policy", "policy_schema"]
@@ -121,6 +123,42 @@ def _meaning_mistakes(policy: Policy) -> Iterator[tuple[Path, str]]:
         if rule.then.task is not None and rule.then.task not in names:
             where: Path = ("triage", "rules", index, "then", "task")
             yield where, f"there is no such task{closest(rule.then.task, names)}"
+        for part, message in _when_mistakes(rule.when):
+            yield ("triage", "rules", index, "when", *part), message
+    yield from _label_mistakes(policy)
+
+
+def _when_mistakes(when: When) -> Iterator[tuple[Path, str]]:
+    """Patterns that nothing can be compared with."""
+    for pattern in when.matches or ():
+        if fault := fault_of(pattern):
+            yield _place("matches", when.matches, pattern), f"this is no pattern that RE2 reads: {fault}"
+    for pattern in when.paths or ():
+        if _is_no_path(pattern):
+            yield _place("paths", when.paths, pattern), f"no path fits the pattern {_shown(pattern)}"
+    if when.paths and when.subject == "issue":
+        yield ("paths",), "an issue changes no paths: leave out `paths`, or say `subject: pull_request`"
+
+
+def _place(field: str, patterns: Sequence[str] | None, pattern: str) -> Path:
+    """A lone pattern may stand there without a list around it."""
+    return (field, patterns.index(pattern)) if patterns and len(patterns) > 1 else (field,)
+
+
+def _is_no_path(pattern: str) -> bool:
+    try:
+        return not any(each.include is not None for each in GitIgnoreSpec.from_lines([pattern]).patterns)
+    except ValueError:
+        return True
+
+
+def _label_mistakes(policy: Policy) -> Iterator[tuple[Path, str]]:
+    """Labels that are named where only those of the list count."""
+    listed = policy.triage.labels
+    for name in policy.triage.apply.thresholds if policy.triage.apply and listed else ():
+        if name not in listed:
+            where: Path = ("triage", "apply", "thresholds", name)
+            yield where, f"`{name}` is not among `triage.labels`{closest(name, list(listed))}"
 
 
 def _is_circle(name: str, policy: Policy) -> bool:

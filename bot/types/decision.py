@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from bot.types.output import Output
+from bot.types.result import Usage
 from bot.types.task import RunSpec
 from bot.types.value import Conclusion, Value
 
@@ -66,6 +67,8 @@ class Answer(Value):
     """Whether it is a favour that a token without the right to write leaves undone."""
     conclusion: Conclusion = "success"
     """How the event ends; `action_required` where it waits for a person."""
+    usage: Usage = Usage()
+    """What a model cost that was asked for it."""
 
 
 class Go(Value):

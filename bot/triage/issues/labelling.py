@@ -1,0 +1,128 @@
+"""What rules, the offline model and a language model say about labels -> the labels that fit, and which are put on.
+
+Nothing leaves but labels that a rule names, or that the policy or else the repository lists. Put on without a person
+is what a rule says, what the offline model says where policy opted in and it is sure enough, and what a language model
+says of labels that policy lists for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.triage.issues.reading import Reading
+from bot.triage.issues.rules import Ruled
+from bot.triage.policy_shape import TriagePolicy
+from bot.types.triage import ISSUE_TYPES, Chosen, IssueType, LabelInfo, Posterior
+
+PROPOSED = 0.5
+"""Probability from which on the offline model's labels are proposed."""
+MOST = 20
+"""Labels that are named at all."""
+NAMES: Mapping[IssueType, Sequence[str]] = {
+    "bug": ("bug", "bugs", "bug report", "defect", "regression", "crash"),
+    "feature": (
+        "feature", "enhancement", "feature request", "features", "new feature", "improvement", "enhancements", "feat",
+    ),
+    "question": ("question", "questions", "support", "help", "usage question", "usage", "discussion"),
+}  # fmt: skip
+"""What labels of each type are called, most telling first."""
+_PREFIX = re.compile(r"^(?:issue )?(?:type|kind|category|t|k|c)\s*[:/_-]+\s*", re.IGNORECASE)
+_SIGNS = re.compile(r"[\W_]+")
+
+
+def listed(policy: TriagePolicy, labels: Sequence[LabelInfo]) -> tuple[LabelInfo, ...]:
+    """The labels that may be named: those that policy lists, else all that the repository has."""
+    if policy.labels:
+        known = {each.name.casefold(): each.description for each in labels}
+        return tuple(
+            LabelInfo(name=name, description=words or known.get(name.casefold(), ""))
+            for name, words in policy.labels.items()
+        )
+    return tuple(labels)
+
+
+def type_labels(policy: TriagePolicy, names: Sequence[str]) -> dict[IssueType, str]:
+    """The label of each type: as policy says, else by its name; types without one are left out."""
+    plain: dict[str, str] = {}
+    for name in names:
+        plain.setdefault(_SIGNS.sub(" ", _PREFIX.sub("", name.casefold().strip())).strip(), name)
+    found = {kind: next((plain[word] for word in NAMES[kind] if word in plain), "") for kind in ISSUE_TYPES}
+    for kind, label in policy.types.items():
+        found[kind] = next((name for name in names if name.casefold() == label.casefold()), "")
+    return {kind: label for kind, label in found.items() if label}
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """Everything that decides about an issue's labels."""
+
+    policy: TriagePolicy
+    names: Sequence[str]
+    """Labels that may be named."""
+    types: Mapping[IssueType, str]
+    """The label of each type."""
+    ruled: Ruled
+    posterior: Posterior | None
+    reading: Reading | None
+    type: IssueType | None
+    """As it was decided."""
+
+    def chosen(self) -> tuple[Chosen, ...]:
+        """Labels that fit, those of rules first, then those that are put on, surest first; each once."""
+        wrong = {label for kind, label in self.types.items() if kind != self.type}
+        said = [*self._offline(), *self._model(), *self._typed()]
+        said = [each for each in said if each.label not in wrong]
+        said.sort(key=lambda each: (not each.apply, -each.confidence))
+        rules = [Chosen(label=label, confidence=1.0, by="rule", apply=True) for label in self.ruled.labels]
+        first: dict[str, Chosen] = {}
+        for each in (*rules, *said):
+            first.setdefault(each.label.casefold(), each)
+        return tuple(first.values())[:MOST]
+
+    def _offline(self) -> list[Chosen]:
+        if self.posterior is None:
+            return []
+        beliefs = [(each.label, each.probability, each.threshold) for each in self.posterior.labels]
+        if kind := self.types.get(self.posterior.type):
+            likely = self.posterior.types.get(self.posterior.type, 0.0)
+            # The type is measured as one of three; as a label beside others it is only a second opinion.
+            beliefs = [each for each in beliefs if each[0] != kind] + [(kind, likely, self.posterior.type_threshold)]
+        exact = {name.casefold(): name for name in self.names}
+        return [
+            Chosen(label=exact[label.casefold()], confidence=likely, by="offline", apply=sure and self._may_apply)
+            for label, likely, threshold in beliefs
+            if label.casefold() in exact
+            and ((sure := self._is_sure(label, likely, threshold)) or (likely >= PROPOSED and self.reading is None))
+        ]
+
+    def _is_sure(self, label: str, likely: float, learned: float | None) -> bool:
+        given = self.policy.apply.thresholds if self.policy.apply else {}
+        threshold = next((value for name, value in given.items() if name.casefold() == label.casefold()), learned)
+        return threshold is not None and likely >= threshold
+
+    @property
+    def _may_apply(self) -> bool:
+        return self.policy.apply is not None and "labels" in self.policy.actions
+
+    def _model(self) -> list[Chosen]:
+        if self.reading is None:
+            return []
+        may = "labels" in self.policy.actions
+        return [
+            Chosen(label=name, confidence=likely, by="model", apply=may and name in self.policy.labels)
+            for name, likely in self.reading.labels.items()
+            if name in self.names
+        ]
+
+    def _typed(self) -> list[Chosen]:
+        """The label of the type that was decided, at least as a proposal."""
+        label = self.types.get(self.type) if self.type else None
+        if label is None or self.type is None:
+            return []
+        if self.reading is not None and self.reading.type == self.type:
+            return [Chosen(label=label, confidence=PROPOSED, by="model")]
+        if self.posterior is not None and self.posterior.type == self.type:
+            return [Chosen(label=label, confidence=self.posterior.types.get(self.type, 0.0), by="offline")]
+        return []
