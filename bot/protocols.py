@@ -164,8 +164,11 @@ class ForgeReviews(Protocol):
 class ForgePast(Protocol):
     """What one repository remembers and holds, for triage to learn from."""
 
-    def past(self, *, since: str = "", most: int = 1_000) -> Iterator[tuple[PastIssue, ...]]:
-        """Issues (no pull requests) page by page, changed last first; only those changed since an ISO time if given."""
+    def past(self, *, since: str = "", most: int = 1_000, after: str = "") -> Iterator[tuple[PastIssue, ...]]:
+        """Issues (no pull requests) page by page, changed last first; only those changed since an ISO time if given.
+
+        `after` is the cursor of the last issue that was read, to go on behind it.
+        """
 
     def labels(self) -> tuple[LabelInfo, ...]:
         """The labels that the repository has, at most 1,000."""

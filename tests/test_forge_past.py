@@ -45,6 +45,15 @@ def test_reading_stops_where_the_reader_stops(desk: Desk) -> None:
     assert list(reader.past(most=0)) == []
 
 
+def test_reading_goes_on_behind_a_page_that_was_read_before(desk: Desk) -> None:
+    many(desk, 120)
+    first = next(iter(desk.open()[0].past()))
+    assert [each.cursor != "" for each in first] == [False] * 49 + [True]
+    rest = list(chain(*desk.open()[0].past(after=first[-1].cursor, most=500)))
+    assert len(rest) == 71
+    assert not {each.number for each in first} & {each.number for each in rest}
+
+
 def test_only_what_changed_since_is_read(desk: Desk) -> None:
     many(desk, 10)
     found = next(iter(desk.open()[0].past(since="2026-01-08T00:00:00Z")))

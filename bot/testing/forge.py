@@ -87,12 +87,14 @@ class FakePast:
     def __init__(self, forge: FakeForge) -> None:
         self.forge = forge
 
-    def past(self, *, since: str = "", most: int = 1_000) -> Iterator[tuple[PastIssue, ...]]:
+    def past(self, *, since: str = "", most: int = 1_000, after: str = "") -> Iterator[tuple[PastIssue, ...]]:
         found = [each for each in self.forge.past if (each.updated_at or each.created_at) >= since]
-        found = sorted(found, key=lambda each: each.updated_at or each.created_at, reverse=True)[:most]
+        found = sorted(found, key=lambda each: each.updated_at or each.created_at, reverse=True)
+        found = found[int(after or 0) :][:most]
         for start in range(0, len(found), PAGE):
             self.forge.reads.append("past")
-            yield tuple(found[start : start + PAGE])
+            page = found[start : start + PAGE]
+            yield (*page[:-1], page[-1].changed(cursor=str(int(after or 0) + start + len(page))))
 
     def labels(self) -> tuple[LabelInfo, ...]:
         self.forge.reads.append("labels")

@@ -73,6 +73,8 @@ class PastIssue(Value):
     """Labels that it has now."""
     label_events: tuple[LabelEvent, ...] = ()
     """Who put them on and took them off, oldest first."""
+    cursor: str = ""
+    """The forge's name for this place in its list, to go on behind it later; only where a page ends."""
 
 
 class Lesson(Value):

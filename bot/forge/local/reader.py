@@ -146,11 +146,11 @@ class LocalPast:
         self._folder = folder
         self._git = folder / "repository.git"
 
-    def past(self, *, since: str = "", most: int = 1_000) -> Iterator[tuple[PastIssue, ...]]:
+    def past(self, *, since: str = "", most: int = 1_000, after: str = "") -> Iterator[tuple[PastIssue, ...]]:
+        """All in one page: a folder has no second one to go on to."""
         found = sorted(_issues(self._folder), key=lambda each: (each.updated_at, each.number), reverse=True)
-        fresh = [_past(each) for each in found if each.updated_at >= since][:most]
-        if fresh:
-            yield tuple(fresh)
+        if fresh := tuple(_past(each) for each in found if each.updated_at >= since)[:most]:
+            yield fresh
 
     def labels(self) -> tuple[LabelInfo, ...]:
         """Those that are on something: a folder keeps no others."""

@@ -92,9 +92,9 @@ class PastAhead:
     def __init__(self, reader: ForgeReader, questions: Questions) -> None:
         self._reader, self._questions = reader, questions
 
-    def past(self, *, since: str = "", most: int = 1_000) -> Iterator[tuple[PastIssue, ...]]:
+    def past(self, *, since: str = "", most: int = 1_000, after: str = "") -> Iterator[tuple[PastIssue, ...]]:
         """Past issues; too many to be kept for a second answer."""
-        return self._reader.past(since=since, most=most)
+        return self._reader.past(since=since, most=most, after=after)
 
     def labels(self) -> tuple[LabelInfo, ...]:
         """The repository's labels."""

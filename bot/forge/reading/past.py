@@ -8,6 +8,7 @@ paths, `pull-requests: read` for a pull request; in a public one every token may
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -88,20 +89,19 @@ class PastReader:
     def __init__(self, reads: Reads, full_name: str) -> None:
         self._reads, self._name, self._path = reads, full_name, f"/repos/{full_name}"
 
-    def past(self, *, since: str = "", most: int = 1_000) -> Iterator[tuple[PastIssue, ...]]:
+    def past(self, *, since: str = "", most: int = 1_000, after: str = "") -> Iterator[tuple[PastIssue, ...]]:
         """Changed last first, fifty to a page and request; the next page is asked for when the one before is used."""
-        pages = self._issues(ISSUES, since, most)
+        pages = self._issues(ISSUES, since, most, after)
         try:
             first = next(pages, None)
         except ForgeError as error:
             if error.code != "query_rejected":
                 raise
-            pages = self._issues(OLDER_ISSUES, since, most)
+            pages = self._issues(OLDER_ISSUES, since, most, after)
             first = next(pages, None)
-        if first is not None:
-            yield tuple(shaped(past_issue, node) for node in first)
-        for page in pages:
-            yield tuple(shaped(past_issue, node) for node in page)
+        for nodes, cursor in chain([first] if first else [], pages):
+            found = [shaped(past_issue, node) for node in nodes]
+            yield (*found[:-1], found[-1].changed(cursor=cursor)) if found else ()
 
     def labels(self) -> tuple[LabelInfo, ...]:
         """ "List labels for a repository"."""
@@ -135,28 +135,30 @@ class PastReader:
     def backlog(self, *, since: str = "") -> Iterator[tuple[Subject, ...]]:
         """Oldest first. By a cursor, so that none is missed when others are closed meanwhile."""
         # GitHub filters by the last change, which is never before the first.
-        for page in self._issues(BACKLOG, since, None):
-            fresh = [node for node in page if shaped(created, node) >= since]
+        for nodes, _ in self._issues(BACKLOG, since, None):
+            fresh = [node for node in nodes if shaped(created, node) >= since]
             yield tuple(shaped(open_issue, node) for node in fresh)
 
     def _tip(self, branch: str) -> str:
         data = self._reads.get(f"{self._path}/git/ref/heads/{quote(branch, safe='/')}")
         return shaped(lambda data: str(data["object"]["sha"]), data)
 
-    def _issues(self, document: str, since: str, most: int | None) -> Iterator[tuple[Any, ...]]:
+    def _issues(
+        self, document: str, since: str, most: int | None, after: str = ""
+    ) -> Iterator[tuple[tuple[Any, ...], str]]:
+        """The nodes of each page, and the cursor behind it."""
         owner, _, name = self._name.partition("/")
-        after: str | None = None
+        asked = {"owner": owner, "name": name, "since": since or None}
         left = most
         while left is None or left > 0:
-            asked = {"owner": owner, "name": name, "after": after, "since": since or None}
             size = PAGE if left is None else min(PAGE, left)
-            found = self._reads.query(document, {**asked, "first": size})
+            found = self._reads.query(document, {**asked, "first": size, "after": after or None})
             page = shaped(lambda data: dict(data["repository"]["page"]), found)
-            nodes = shaped(shapes.nodes, page)
-            yield nodes
-            left = None if left is None else left - len(nodes)
             info = page.get("pageInfo") or {}
-            last, after = after, info.get("endCursor")
+            last, after = after, str(info.get("endCursor") or "")
+            nodes = shaped(shapes.nodes, page)
+            yield nodes, after
+            left = None if left is None else left - len(nodes)
             if not info.get("hasNextPage") or not after:
                 return
             if after == last:
