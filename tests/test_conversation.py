@@ -13,7 +13,6 @@ from markdown_it import MarkdownIt
 
 from bot.errors import ModelError
 from bot.forge.render.sanitize import one_line, sanitize
-from bot.llm.budget import Budget
 from bot.testing.llm import ScriptedLLM
 from bot.triage.conversation import HEAD, LIMIT, Turn, analyze, cut, question, read_answer, read_turns, transcript
 from bot.triage.digest import digest
@@ -161,7 +160,7 @@ def test_without_a_usable_answer_rules_say_what_they_can(script: list[Any]) -> N
 
 def test_what_would_cost_too_much_is_not_asked() -> None:
     model = ScriptedLLM([json.dumps(ANSWER)], price=0.5)
-    found = analyze(TURNS, Budget(model, 0.1))
+    found = analyze(TURNS, model, usd=0.1)
     assert (found.by, model.heard) == ("rules", [])
     assert "budget" in found.reason
 

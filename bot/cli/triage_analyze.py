@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from bot.cli.files import bounded, put_text
 from bot.cli.output import json_option, plain, print_json, say
+from bot.cli.perform import require_token
 from bot.cli.triage_open import at_repository
 from bot.errors import CallerError, ConfigurationError, SandpiperError
 from bot.forge.forge import checked_name
 from bot.forge.render.sanitize import one_line, sanitize
-from bot.llm.budget import Budget
 from bot.llm.chat import open_model
 from bot.llm.models import choose_model
 from bot.protocols import LLM
@@ -62,6 +62,9 @@ def analyze(
     """
     settings = load_settings(os.environ, max_usd=max_usd)
     name = checked_name(repository) if repository else ""
+    writes = bool(name) and not (dry_run or settings.dry_run)
+    if writes:
+        require_token(settings, os.environ, name)  # before anything is paid for
     turns, origin, ended = read_source(source, settings)
     found = _analysed(turns, ended, settings, with_model=not no_model, fresh=fresh)
     found = safe(found, title=partial(one_line, limit=200), text=sanitize)
@@ -69,7 +72,7 @@ def analyze(
     report = report_markdown(found, origin, text=sanitize)
     if output:
         put_text(output, report)
-    receipts = _open_issues(name, issues) if issues and not (dry_run or settings.dry_run) else ()
+    receipts = _open_issues(name, issues) if issues and writes else ()
     if as_json:
         opened = [{**plain(issue), "url": at.url, "number": at.id, "new": at.done}
                   for issue, at in zip(issues, receipts, strict=False)]  # fmt: skip
@@ -132,7 +135,7 @@ def _analysed(turns: tuple[Turn, ...], ended: str, settings: Settings, *, with_m
     path = settings.state / KEPT / f"{digest[:32]}.json"
     if not fresh and (kept := _kept(path)) is not None:
         return kept
-    found = conversation.analyze(turns, model, ended=ended)
+    found = conversation.analyze(turns, model, ended=ended, usd=settings.max_usd)
     found = Analysis.model_validate(redact_data(found.model_dump(), secrets_of(os.environ, settings)))
     if found.by == "model":
         _keep(path, found)
@@ -142,7 +145,7 @@ def _analysed(turns: tuple[Turn, ...], ended: str, settings: Settings, *, with_m
 def _model(settings: Settings) -> LLM | None:
     if choose_model(settings, os.environ) is None:
         return None
-    return Budget(open_model(settings, None, os.environ), settings.max_usd)
+    return open_model(settings, None, os.environ)
 
 
 def _kept(path: Path) -> Analysis | None:

@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from bot.errors import ModelError, TaskError
 from bot.protocols import LLM
+from bot.triage.asking import Unusable, ask
 from bot.triage.digest import digest
 from bot.triage.findings import MOST, Analysis, Outstanding, as_line
 from bot.triage.issues.lenient import objects_in
 from bot.triage.tasks import prompt
-from bot.types.model import Completion, Message
-from bot.types.result import Usage
+from bot.types.model import Message
+from bot.types.task import Limits
 from bot.types.triage import PRIORITIES, Priority
 from bot.types.value import Value
 from bot.visible import visible, without_ansi
@@ -31,6 +31,8 @@ HEAD = 0.2
 """The part of them that is taken from its beginning, where it says what was wanted; the rest is its end."""
 GAP = "\n\n[... {} characters were cut here ...]\n\n"
 ANSWER_TOKENS = 4_000
+SECONDS = 180.0
+"""Of a call: such a question takes a model longer than others."""
 RESERVED_TOKENS = 6_000
 """Of a model's window: for the instructions and the answer."""
 
@@ -44,39 +46,27 @@ class Turn(Value):
     """What is said, calls of tools included."""
 
 
-class Unusable(Exception):
-    """An answer that is not what was asked for; the message goes back to the model."""
-
-
-def analyze(turns: Sequence[Turn], model: LLM | None, *, ended: str = "") -> Analysis:
-    """What a conversation came to. `ended` says how the run ended, where one is known.
+def analyze(turns: Sequence[Turn], model: LLM | None, *, ended: str = "", usd: float = 1.0) -> Analysis:
+    """What a conversation came to. `ended` says how the run ended, where one is known; it may cost `usd` US dollars.
 
     A model is asked once, and once more where its answer can't be used; without one, and where it is of no help, the
     answer is a digest by rules, which says so. Never raises for a text.
     """
     if model is None:
         return digest([each.text for each in turns], ended).changed(reason="no model was asked")
-    try:
-        return ask(turns, model, ended=ended)
-    except (ModelError, TaskError) as error:
-        found = digest([each.text for each in turns], ended)
-        return found.changed(reason=f"the model was of no help: {error.message} [{error.code}]")
-
-
-def ask(turns: Sequence[Turn], model: LLM, *, ended: str = "") -> Analysis:
-    """The model's analysis. Raises ModelError, also `model_answer`, and TaskError `budget_exceeded`."""
-    messages = list(question(turns, ended, limit=room(model)))
-    usage = Usage()
-    for _ in range(2):
-        answer: Completion = model.complete(messages, schema=schema(), seconds=180, max_tokens=ANSWER_TOKENS)
-        usage = usage.plus(answer.usage)
-        try:
-            return read_answer(answer.message.content).changed(usage=usage, by="model")
-        except Unusable as error:
-            again = f"That answer can't be used: {error}. Answer again with the JSON object alone."
-            messages = [*messages, Message(role="assistant", content=answer.message.content or "(nothing)")]
-            messages.append(Message(role="user", content=again))
-    raise ModelError("model_answer", "the model did not answer with the JSON object that it was asked for")
+    heard = ask(
+        lambda: model,
+        question(turns, ended, limit=room(model)),
+        schema(),
+        read_answer,
+        limits=Limits(steps=2, usd=usd),
+        most=ANSWER_TOKENS,
+        seconds=SECONDS,
+    )
+    if heard.meaning is not None:
+        return heard.meaning.changed(usage=heard.usage, by="model")
+    found = digest([each.text for each in turns], ended)
+    return found.changed(reason=f"the model was of no help: {heard.trouble}", usage=heard.usage)
 
 
 def room(model: LLM) -> int:

@@ -22,10 +22,10 @@ Known = dict[int, tuple[Any, ...]]
 """Account -> its issues as they were listed once, so that twenty new ones need one list."""
 
 
-def open_issue(client: Client, path: str, output: NewIssue, viewer: Actor, known: Known) -> Receipt:
+def open_issue(client: Client, path: str, output: NewIssue, viewer: Actor, known: Known, *, doubt: bool) -> Receipt:
     """Open it, or keep the one that is there, open or closed. `path` is `/repos/<owner>/<name>`.
 
-    The receipt says with `done` whether it is new.
+    The receipt says with `done` whether it is new; in doubt one that is there counts as this very one.
     """
     if viewer.id not in known:
         known[viewer.id] = _own(client, path, viewer)
@@ -34,9 +34,8 @@ def open_issue(client: Client, path: str, output: NewIssue, viewer: Actor, known
     known[viewer.id] = (*known[viewer.id], made)
 
     def receipt(data: Any) -> Receipt:
-        remark = "" if old is None else "it was opened before"
-        number, url = int(data["number"]), data.get("html_url") or ""
-        return Receipt(key=output.key, kind=output.kind, id=number, url=url, remark=remark, done=old is None)
+        made = Receipt(key=output.key, kind=output.kind, id=int(data["number"]), url=data.get("html_url") or "")
+        return made if old is None or doubt else made.changed(remark="it was opened before", done=False)
 
     return shaped(receipt, made)
 

@@ -76,7 +76,7 @@ class GitHubWriter:
             case NewIssue():
                 for name in output.labels:
                     self._create_label(name[:LABEL_LIMIT])
-                return open_issue(self._client, self._path, output, self._viewer(), self._issues)
+                return open_issue(self._client, self._path, output, self._viewer(), self._issues, doubt=doubt)
 
     def _react(self, output: Reaction) -> Receipt:
         """GitHub keeps one reaction of a kind for each account, so asking twice does no harm.
