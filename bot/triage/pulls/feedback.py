@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from bot.triage.pulls.severity import is_auto, is_praise, lighter, severity_of
 from bot.types.event import Actor
 from bot.types.pull import Feedback, FeedbackStatus, PullState, ReviewState, Severity, ThreadComment, ThreadState
-from bot.visible import shown
+from bot.visible import shown, without_ansi
 
 TEXT = 1_000
 """Characters of a remark that are kept."""
@@ -67,7 +67,7 @@ def outstanding(feedback: Sequence[Feedback]) -> tuple[Feedback, ...]:
 
 def cleaned(text: str, limit: int = TEXT) -> str:
     """What a person sees of a text, cut."""
-    text = shown(text[:SCAN]).strip()
+    text = shown(without_ansi(text[:SCAN])).strip()
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 

@@ -84,14 +84,14 @@ class DiffReview(Value):
     """What speaks against it."""
     files: int = 0
     """Files that were looked at."""
-    calls: int = 0
-    """Calls of the model, repairs included."""
     left_out: tuple[LeftOut, ...] = ()
     """What was not looked at, and why."""
     dropped: int = 0
     """Findings on files that the diff does not have."""
     usage: Usage = Usage()
     """What the model cost."""
+    trouble: str = ""
+    """Why the model said nothing at all: an error's code; empty where it did, or where there is none."""
 
 
 def findings_of(review: DiffReview) -> tuple[Finding, ...]:
