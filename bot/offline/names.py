@@ -1,0 +1,38 @@
+"""A label's name -> the type of issue that it stands for, by what most repositories call it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from bot.types.triage import IssueType
+
+NAMES: Mapping[str, IssueType] = {
+    **dict.fromkeys(
+        ("bug", "bugs", "defect", "regression", "crash", "bug report", "bugreport", "confirmed bug"), "bug"
+    ),
+    **dict.fromkeys(("possible bug", "potential bug", "unconfirmed bug", "type bug", "kind bug", "error"), "bug"),
+    **dict.fromkeys(
+        ("feature", "features", "enhancement", "enhancements", "feature request", "improvement"), "feature"
+    ),
+    **dict.fromkeys(("feature requests", "new feature", "proposal", "suggestion", "idea", "wish", "rfe"), "feature"),
+    **dict.fromkeys(("feat", "request", "improvements", "type feature", "kind feature"), "feature"),
+    **dict.fromkeys(
+        ("question", "questions", "support", "help", "usage", "how to", "howto", "user question"), "question"
+    ),
+    **dict.fromkeys(
+        ("support request", "help request", "usage question", "type question", "kind question"), "question"
+    ),
+}
+"""Folded name -> type. `help wanted` is no question: it asks for contributors."""
+
+_PREFIX = re.compile(r"^(?:issue[ _-]?type|type|kind|category|cat|t|c|k|issue)\s*[:/=.|-]+\s*", re.IGNORECASE)
+_OTHER = re.compile(r"[^\w]+|_")
+
+
+def type_of_label(label: str, types: Mapping[str, IssueType] | None = None) -> IssueType | None:
+    """By the given mapping if there is one, else by name: `type: Bug`, `kind/bug` and `T-Defect` are all a bug."""
+    if types is not None:
+        return types.get(label)
+    bare = _PREFIX.sub("", label.strip()[:100])
+    return NAMES.get(_OTHER.sub(" ", bare).strip().lower())
