@@ -118,7 +118,7 @@ def _publish(visit: Visit, folder: Path) -> Run:
     event, deps = visit.event, visit.deps
     run = deps.store.open(event)
     if run.decision is None:
-        decision = decide(event, reader=deps.reader, settings=deps.settings, model=deps.model)
+        decision = decide(event, reader=deps.reader, settings=deps.settings, model=deps.model, knowledge=deps.knowledge)
         decision = _not_in_silence(decision, folder)
         run = run.changed(decision=decision)
         if isinstance(decision, Go):

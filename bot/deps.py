@@ -12,8 +12,8 @@ from bot.protocols import (
     Checkouts,
     ForgeReader,
     ForgeWriter,
-    Knowledge,
     Observer,
+    OpensKnowledge,
     SandboxProvider,
     Store,
 )
@@ -37,7 +37,7 @@ class Deps:
     checkouts: Checkouts
     watch: Observer
     cancelled: Cancelled
-    knowledge: Callable[[], Knowledge] | None = None
+    knowledge: OpensKnowledge | None = None
     """Opens what was learned from the repository's past, bringing it up to date first; None where that is off."""
     secrets: Sequence[str] = ()
     """Values that must never leave; asked each time, because tokens are made while a run goes on."""

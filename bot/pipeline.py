@@ -150,7 +150,7 @@ def _decided(run: Run, deps: Deps) -> tuple[Run, Decision]:
     if run.decision is not None:
         return run, run.decision
     tell(deps, "event", f"{run.event.name} {run.event.action}".strip() + f" by {run.event.actor.login}")
-    decision = decide(run.event, reader=deps.reader, settings=deps.settings, model=deps.model)
+    decision = decide(run.event, reader=deps.reader, settings=deps.settings, model=deps.model, knowledge=deps.knowledge)
     tell(deps, "decide", f"{decision.kind}: {decision.reason}")
     status = "in_progress" if isinstance(decision, Go) else "queued"
     return deps.store.save(run.changed(decision=decision, status=status)), decision

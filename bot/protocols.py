@@ -5,9 +5,10 @@ A newcomer may skip this page: every Protocol has one obvious implementation, na
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from bot.types.event import Actor, Comment, Event, Revision, Subject
@@ -18,7 +19,7 @@ from bot.types.result import CheckFailure, Outcome
 from bot.types.run import Progress, Run
 from bot.types.sandbox import Changes, ExecRequest, ExecResult, SandboxInfo, SandboxRecord, SandboxStats, Template
 from bot.types.task import Limits, RunSpec
-from bot.types.triage import LabelInfo, Measured, Neighbour, PastIssue, Posterior, RelevantFile
+from bot.types.triage import IssueType, LabelInfo, Measured, Neighbour, PastIssue, Posterior, RelevantFile
 from bot.types.value import CommentKind, Permission, SubjectKind
 
 Stream = Literal["stdout", "stderr"]
@@ -232,6 +233,13 @@ class Knowledge(Protocol):
 
     def measured(self) -> Measured:
         """How well it knows the repository."""
+
+
+class OpensKnowledge(Protocol):
+    """Opens what was learned from one repository's past, and brings it up to date first."""
+
+    def __call__(self, *, error: float = 0.05, types: Mapping[str, IssueType] = MappingProxyType({})) -> Knowledge:
+        """`error` is the share of wrong labels that its thresholds bear, `types` label -> type, else found by names."""
 
 
 class Checkouts(Protocol):

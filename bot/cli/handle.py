@@ -67,7 +67,7 @@ def show_decision(event: Event, settings: Settings, local: Path | None, as_json:
     """Print what the event deserves and why, and the first thing that would be published."""
     with ExitStack() as stack:
         deps = stack.enter_context(opened(event, settings, os.environ, local=_absolute(local)))
-        decision = decide(event, reader=deps.reader, settings=settings, model=deps.model)
+        decision = decide(event, reader=deps.reader, settings=settings, model=deps.model, knowledge=deps.knowledge)
     outputs = first_outputs(event, decision, settings)
     if as_json:
         print_json({"decision": plain(decision), "outputs": plain(outputs), "event": plain(event)})

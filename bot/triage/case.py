@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from bot.protocols import LLM, ForgeReader, Knowledge
+from bot.protocols import LLM, ForgeReader, OpensKnowledge
 from bot.settings import Settings
 from bot.triage.policy_shape import Policy
 from bot.types.event import Event
@@ -13,7 +13,6 @@ from bot.types.task import Task
 from bot.types.value import Permission, Value
 
 Model = Callable[[str | None], LLM]
-Knows = Callable[[], Knowledge]
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Case:
     reader: ForgeReader
     settings: Settings
     model: Model | None
-    knowledge: Knows | None = None
+    knowledge: OpensKnowledge | None = None
 
 
 class Request(Value):

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bot.errors import PolicyError
-from bot.protocols import ForgeReader
+from bot.protocols import ForgeReader, OpensKnowledge
 from bot.settings import Settings
 from bot.triage import gate
 from bot.triage.approvals import waiting
-from bot.triage.case import Case, Knows, Model, Request
+from bot.triage.case import Case, Model, Request
 from bot.triage.issues.rules import by_rules
 from bot.triage.judging import judged
 from bot.triage.pin import pin, snapshot
@@ -42,7 +42,12 @@ SUMMONED: Mapping[str, tuple[str, ...]] = {"assigned": ("fix",), "review_request
 
 
 def decide(
-    event: Event, *, reader: ForgeReader, settings: Settings, model: Model | None, knowledge: Knows | None = None
+    event: Event,
+    *,
+    reader: ForgeReader,
+    settings: Settings,
+    model: Model | None,
+    knowledge: OpensKnowledge | None = None,
 ) -> Decision:
     """What the event deserves. Raises ForgeError, and PolicyError where nobody asked who could mend the policy."""
     if ignored := gate.screen(event, settings) or _screen_accounts(event, reader, settings):

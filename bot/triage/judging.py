@@ -13,6 +13,7 @@ from bot.triage.issues.comment import Earlier, digest_of, earlier_of
 from bot.triage.issues.facts import RepositoryFacts, facts_of
 from bot.triage.issues.judge import judge_issue
 from bot.triage.issues.rules import Ruled
+from bot.triage.policy_shape import Apply
 from bot.triage.pulls.comment import pull_comment
 from bot.triage.pulls.status import triage_pull
 from bot.types.decision import Answer
@@ -74,8 +75,12 @@ def pull_words(case: Case, subject: Subject) -> str:
 
 def _knowledge(case: Case) -> Knowledge | None:
     """What was learned; a past that can't be opened is no reason not to judge."""
+    if case.knowledge is None:
+        return None
+    triage = case.policy.triage
+    types = {label: kind for kind, label in triage.types.items()}
     try:
-        return case.knowledge() if case.knowledge is not None else None
+        return case.knowledge(error=(triage.apply or Apply()).error, types=types)
     except Cancelled:
         raise
     except SandpiperError:
