@@ -23,6 +23,7 @@ from bot.__main__ import run
 from bot.cli.faults import explain, report
 from bot.cli.init import find_templates
 from bot.cli.root import COMMANDS
+from bot.cli.triage import COMMANDS as TRIAGE
 from bot.errors import Cancelled, ConfigurationError, ForgeError, TaskError
 from bot.forge.events.parsing import parse_event
 from bot.settings import Settings
@@ -87,7 +88,7 @@ def test_help_is_there_at_once() -> None:
 def test_every_command_is_there_and_has_json(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([name, "--help"]) == 0
     text = capsys.readouterr().out
-    if name in ("config", "runs", "action", "audit", "sandbox", "app"):
+    if name in ("config", "runs", "action", "audit", "sandbox", "app", "triage"):
         return  # groups: their commands have it
     if name == "serve":
         return  # it has no result: all that it says is a log, which is JSON already
@@ -95,7 +96,11 @@ def test_every_command_is_there_and_has_json(name: str, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    "words", [["config", "schema"], ["config", "check"], ["config", "show"], ["runs", "list"], ["app", "create"]]
+    "words",
+    [
+        *(["config", "schema"], ["config", "check"], ["config", "show"], ["runs", "list"], ["app", "create"]),
+        *(["triage", name] for name in TRIAGE),
+    ],
 )
 def test_commands_of_groups_have_json(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*words, "--help"]) == 0
