@@ -77,6 +77,8 @@ def _strict(text: str, at: int) -> tuple[dict[str, Any], int, bool] | None:
 
 
 def _mended(text: str, at: int) -> tuple[dict[str, Any], int, bool]:
+    if text[at + 1 : at + 40].lstrip()[:1] in ("{", "["):  # no key: the object begins further on, if anywhere
+        return {}, at, False
     reader = _Reader(text, at)
     value = reader.value(0)
     return (value if isinstance(value, dict) else {}), reader.at, not reader.cut
@@ -152,17 +154,18 @@ class _Reader:
                 continue
             self.at += 1
             if char == close and self._ends():
-                return "".join(parts)
+                return _paired("".join(parts))
             parts.append(char)
         self.cut = True
-        return "".join(parts)
+        return _paired("".join(parts))
 
     def _ends(self) -> bool:
         """Whether a quotation mark closes its string: behind it comes what may stand there, not more of the text."""
         found = _SPACE.match(self.text, self.at)
         at = found.end() if found else self.at
         char = self.text[at : at + 1]
-        return not char or char in ",:;}]"
+        # In the next line another string may begin where a comma was forgotten.
+        return not char or char in ",:;}]" or (char in _QUOTES and "\n" in self.text[self.at : at][:200])
 
     def _escape(self) -> str:
         if found := _UNICODE.match(self.text, self.at):
@@ -183,3 +186,8 @@ class _Reader:
         if _NUMBER.fullmatch(word):
             return float(word)
         return word
+
+
+def _paired(text: str) -> str:
+    """Two escapes make one character beyond the basic plane; half of a pair is none."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
