@@ -23,8 +23,8 @@ CHANGED = 12
 """Most files of any kind that it changes."""
 LOOKED_AT = 10
 """How far down the file is looked for; below it counts as not found."""
-SUBJECT = 200
-"""Characters of a subject."""
+SUBJECT, LINE = 200, 1_000
+"""Characters of a subject, and of a line below it."""
 _FIX = re.compile(
     r"(?i)\b(?:fix(?:e[sd]|ing)?|bugs?|bugfix|hotfix|crash\w*|errors?|exceptions?|regress\w*|broken|break(?:s"
     r"|ing|age)?|wrong|"
@@ -37,11 +37,12 @@ _CLOSES = re.compile(
     r"|gh)[ :-]*(?:[\w./-]*#|https?://\S+/issues/|gh-)\d+"
 )
 _ELSE = re.compile(
-    r"(?i)^(?:revert|merge|bump|release|prepare|version|upgrade|v?\d+\.\d+|(?:docs?|chore|ci|style|build|test"
-    r"|tests|deps|refactor|lint)"
-    r"(?:\([^)]*\))?!?:)|\b(?:typos?|changelog|release notes|version bump|bump version|spelling|pre-commit"
-    r"|flake8|pylint|mypy|ruff|clippy)\b"
+    r"(?i)^(?:revert|merge|bump|release|prepare|version|upgrade|v?\d+\.\d+"
+    r"|(?:docs?|chore|ci|style|build|tests?|deps|refactor|lint|feat)(?:\([^)]*\))?!?:)"
+    r"|\b(?:typos?|spelling|changelog|release notes|version bump|bump version|javadocs?|docstrings?|comments?"
+    r"|formatting|indentation|whitespace|lint(?:er|ing)?|pre-commit|flake8|pylint|mypy|ruff|clippy|error[ -]?prone)\b"
 )
+"""Subjects of changes that no report asks for."""
 _TRAILER = re.compile(
     r"(?i)^(?:[A-Z][A-Za-z]+(?:-[A-Za-z]+)+:\s|(?:pr-url|cc|refs?|reviewed|fixes|closes"
     r"|resolves|see also|see):?\s+\S*#?\d*\s*$|git-svn-id:|\(cherry picked)"
@@ -111,9 +112,10 @@ def query_of(commit: Past, changed: Sequence[tuple[str, str]]) -> Query | None:
 def cleaned(message: str) -> tuple[str, str]:
     """Subject and body without trailers, addresses and numbers of issues and pull requests."""
     subject, _, rest = message[:20_000].partition("\n")
-    lines = (_NUMBER.sub(" ", line) for line in rest.split("\n") if not _TRAILER.match(line.strip()))
+    short = (line.strip()[:LINE] for line in rest.split("\n"))
+    lines = (_NUMBER.sub(" ", line) for line in short if not _TRAILER.match(line))
     body = "\n".join(" ".join(line.split()) for line in lines).strip()
-    return " ".join(_NUMBER.sub(" ", subject).split()), body
+    return " ".join(_NUMBER.sub(" ", subject[:SUBJECT]).split()), body
 
 
 def blobs_of(trees: Iterable[Mapping[str, str]]) -> dict[str, set[Kind]]:

@@ -9,9 +9,10 @@ QUESTION = 20_000
 """Characters of a question that are read."""
 MOST = 200
 """Names that are looked up."""
-_PATH = re.compile(r"[\w@.+~-]*[\w~-](?:[/\\]+[\w@.+-]{1,100}){0,20}\.[A-Za-z][A-Za-z0-9_]{0,9}\b")
-_DOTTED = re.compile(r"\b[A-Za-z_$]\w{0,60}(?:(?:\.|::|\\)[A-Za-z_$]\w{0,60}){1,12}")
-_NAMED = re.compile(r"\b[A-Za-z_][\w-]{3,60}\b")
+LENGTH = 300
+"""Characters of the longest name that is looked up."""
+_BETWEEN = re.compile(r"[\s\"'`()<>\[\]{},;|*=#?&!]+")
+"""What stands between names: no place of the text is looked at twice."""
 
 
 class Names:
@@ -29,22 +30,22 @@ class Names:
     def mentioned(self, title: str, body: str, exists: Callable[[int], bool]) -> Mapping[int, float]:
         """Row -> how plainly the question names that file, up to 1; of the rows that `exists` is true for."""
         found: dict[int, float] = {}
-        text = f"{title[:500]}\n{body[:QUESTION]}"
-        by_path = self._by_path(_first(_PATH.findall(text)), exists)
-        for row, strength in (*by_path, *self._by_module(_first(_DOTTED.findall(text)), exists)):
+        names = _names(f"{title[:500]}\n{body[:QUESTION]}")
+        for row, strength in (*self._by_path(names, exists), *self._by_module(names, exists)):
             found[row] = max(found.get(row, 0.0), strength)
         return found
 
-    def _by_path(self, written: Iterable[str], exists: Callable[[int], bool]) -> Iterator[tuple[int, float]]:
-        for text in written:
-            parts = [each for each in re.split(r"[/\\]+", text.lower()) if each not in ("", ".", "..")]
+    def _by_path(self, names: Iterable[str], exists: Callable[[int], bool]) -> Iterator[tuple[int, float]]:
+        """`a/b.py`, `b.py:12`, `C:\\a\\b.py`: of what colons part, each may be a path."""
+        for text in dict.fromkeys(piece for name in names for piece in name.split(":")):
+            parts = [each for each in text.replace("\\", "/").split("/") if each not in ("", ".", "..")]
             rows = list(filter(exists, self._names.get(parts[-1], ()))) if parts else []
             yield from _best(rows, [_common(self._paths[row], parts) for row in rows])
 
-    def _by_module(self, written: Iterable[str], exists: Callable[[int], bool]) -> Iterator[tuple[int, float]]:
+    def _by_module(self, names: Iterable[str], exists: Callable[[int], bool]) -> Iterator[tuple[int, float]]:
         """`pkg.module.Class.method`: of the dotted parts, one may be a file and those before it its folders."""
-        for text in written:
-            parts = re.split(r"\.|::|\\", text.lower())
+        for text in names:
+            parts = text.replace("::", ".").replace("\\", ".").split(".")[:12]
             for last in range(len(parts) - 1, 0, -1):
                 rows = list(filter(exists, self._stems.get(parts[last], ())))
                 common = [_common(_stemmed(self._paths[row]), parts[: last + 1]) for row in rows]
@@ -77,5 +78,11 @@ def _stemmed(path: Sequence[str]) -> Sequence[str]:
     return path[:-1] if stem in ("__init__", "index", "mod") else (*path[:-1], stem)
 
 
-def _first(found: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(found))[:MOST]
+def _names(text: str) -> list[str]:
+    """What may be the name of a file or module: it has a point or a slash inside."""
+    found: dict[str, None] = {}
+    for each in _BETWEEN.split(text.lower()):
+        name = each.strip(".:/\\")
+        if len(name) <= LENGTH and any(sign in name for sign in "./\\:") and len(found) < MOST:
+            found[name] = None
+    return list(found)
