@@ -14,6 +14,7 @@ from bot.cli.perform import require_token
 from bot.deps import Deps
 from bot.errors import ConfigurationError
 from bot.forge.client.credentials import open_credentials
+from bot.forge.client.pace import Paces
 from bot.forge.forge import checked_name, lookup_repository
 from bot.redaction import Secrets, secrets_of
 from bot.settings import Settings, load_settings
@@ -34,8 +35,13 @@ def place_of(text: str) -> tuple[str, int]:
 
 
 @contextmanager
-def at_repository(name: str, **overrides: object) -> Iterator[tuple[Deps, Repository, Settings]]:
-    """The adapters for one repository on GitHub. Raises ConfigurationError without a token, NotFound, ForgeError."""
+def at_repository(
+    name: str, *, paces: Paces | None = None, **overrides: object
+) -> Iterator[tuple[Deps, Repository, Settings]]:
+    """The adapters for one repository on GitHub. Raises ConfigurationError without a token, NotFound, ForgeError.
+
+    `paces` keeps to the forge's rate limits, for who wants to see its waits.
+    """
     settings = load_settings(os.environ, **overrides)
     require_token(settings, os.environ, name)
     with ExitStack() as stack:
@@ -51,5 +57,6 @@ def at_repository(name: str, **overrides: object) -> Iterator[tuple[Deps, Reposi
             environ=os.environ,
             cancelled=stack.enter_context(stoppable(signal.SIGTERM)),
             secrets=secrets,
+            paces=paces,
         )
         yield stack.enter_context(closing(deps)), repository, settings

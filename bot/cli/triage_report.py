@@ -17,7 +17,7 @@ from bot.cli.triage_open import at_repository
 from bot.cli.triage_report_view import report_parts
 from bot.errors import CallerError, ConfigurationError
 from bot.forge.forge import checked_name
-from bot.learning import open_knowledge
+from bot.triage.policy import parse_policy
 from bot.triage.report import applied, policy_snippet
 from bot.triage.report_html import report_page
 from bot.types.triage import Measured
@@ -54,7 +54,13 @@ def report(repository: str, html: Path | None, source: Path | None, error: float
 def measure(name: str, error: float) -> Measured:
     """What is known by now, brought up to date first."""
     with at_repository(name) as (deps, repository, settings):
-        return open_knowledge(settings, repository, deps.reader, error=error).measured()
+        if deps.knowledge is None:
+            raise ConfigurationError(
+                "offline_off", "the offline model is turned off", hint="set SANDPIPER_OFFLINE=true"
+            )
+        policy = parse_policy(deps.reader.file(settings.policy, repository.default_branch), settings.policy)
+        types = {label: kind for kind, label in policy.triage.types.items()}
+        return deps.knowledge(error=error, types=types).measured()
 
 
 def read_measured(path: Path, error: float | None) -> Measured:

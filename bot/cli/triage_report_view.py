@@ -46,41 +46,47 @@ def report_parts(repository: str, measured: Measured, *, policy_path: str) -> It
 
 
 def _tables(measured: Measured) -> Iterator[RenderableType]:
+    from rich.text import Text
+
     if measured.types:
-        yield _measures("types", "type", measured.types)
+        yield Text("\ntypes", style="bold")
+        yield _measures("type", measured.types, columns=4)
     if any(sum(row) for _, row in confusion_rows(measured)):
+        yield Text("confusion: what it was (rows), what the model said (columns)", style="bold")
         yield _confusion(measured)
     if measured.bins:
+        yield Text("calibration: how sure it was, and how often it was right", style="bold")
         yield _calibration(measured)
     if measured.labels:
-        yield _measures("labels", "label", measured.labels)
+        yield Text("labels", style="bold")
+        yield _measures("label", measured.labels, columns=7)
 
 
-def _table(title: str) -> Table:
+def _table() -> Table:
     from rich import box
     from rich.table import Table
 
-    return Table(title=title, title_style="bold", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False)
 
 
-def _measures(title: str, first: str, rows: tuple[LabelMeasure, ...]) -> Table:
+def _measures(first: str, rows: tuple[LabelMeasure, ...], *, columns: int) -> Table:
     from rich.text import Text
 
-    made = _table(title)
+    made = _table()
     made.add_column(first, overflow="fold", min_width=8)
-    for name in MEASURE_HEAD:
+    for name in MEASURE_HEAD[:columns]:
         made.add_column(name, justify="right", no_wrap=True)
-    made.add_column("decided alone", no_wrap=True)
+    made.add_column("decided alone" if columns > 4 else "", no_wrap=True)
     for each in rows:
-        drawn = Text(bar(each.coverage, 12), style="green")
-        made.add_row(Text(clean(each.label)), *measure_cells(each), drawn)
+        drawn = Text(bar(each.coverage if columns > 4 else each.f1, 12), style="green")
+        made.add_row(Text(clean(each.label)), *measure_cells(each)[:columns], drawn)
     return made
 
 
 def _confusion(measured: Measured) -> Table:
     from rich.text import Text
 
-    made = _table("confusion: what it was (rows), what the model said (columns)")
+    made = _table()
     made.add_column("")
     for name in ISSUE_TYPES:
         made.add_column(name, justify="right")
@@ -97,7 +103,7 @@ def _confusion(measured: Measured) -> Table:
 def _calibration(measured: Measured) -> Table:
     from rich.text import Text
 
-    made = _table("calibration: how sure it was, and how often it was right")
+    made = _table()
     made.add_column("sure", justify="right", no_wrap=True)
     made.add_column("right", justify="right", no_wrap=True)
     made.add_column("issues", justify="right", no_wrap=True)

@@ -27,7 +27,11 @@ class Markup(str):
 
 def escaped(text: object) -> Markup:
     """Text as HTML shows it, whoever wrote it; in attributes, too."""
-    return text if isinstance(text, Markup) else Markup(html.escape(visible(without_ansi(str(text)))))
+    if isinstance(text, Markup):
+        return text
+    words = str(text)
+    plain = words.isascii() and words.isprintable()  # as nearly all are, of which a page may have a hundred thousand
+    return Markup(html.escape(words if plain else visible(without_ansi(words))))
 
 
 def tag(name: str, /, *content: object, **attributes: object) -> Markup:
