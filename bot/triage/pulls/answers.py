@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from bot.diffs import FileDiff
 from bot.triage.asking import Unusable
 from bot.triage.issues.lenient import Found, objects_in
+from bot.triage.issues.reading import enum, truth
 from bot.triage.pulls.feedback import cleaned
 from bot.triage.pulls.review_shape import CATEGORIES, EFFORTS, SEVERITIES, Category, Effort, Improvement, Issue
 from bot.types.pull import Severity
@@ -29,16 +30,15 @@ SEVERITY_WORDS: Mapping[str, Severity] = {
     **dict.fromkeys(("informational", "note", "suggestion", "nitpick"), "info"),
 }
 CATEGORY_WORDS: Mapping[str, Category] = {
-    **dict.fromkeys(("logic", "correctness", "error", "error_handling", "concurrency", "race", "reliability"), "bug"),
+    **dict.fromkeys(("logic", "correctness", "error", "error handling", "concurrency", "race", "reliability"), "bug"),
     **dict.fromkeys(("privacy", "vulnerability", "secrets"), "security"),
     **dict.fromkeys(("efficiency", "memory", "speed"), "performance"),
-    **dict.fromkeys(("api", "breaking", "breaking_change", "portability"), "compatibility"),
+    **dict.fromkeys(("api", "breaking", "breaking change", "portability"), "compatibility"),
     **dict.fromkeys(("maintainability", "architecture", "complexity", "readability", "refactor"), "design"),
     **dict.fromkeys(("tests", "testing", "coverage"), "test"),
     **dict.fromkeys(("docs", "doc", "comment", "comments"), "documentation"),
     **dict.fromkeys(("formatting", "naming", "lint"), "style"),
 }
-Word = TypeVar("Word", bound=str)
 
 
 class Answer(NamedTuple):
@@ -65,7 +65,7 @@ def read_answer(text: str, files: Mapping[str, FileDiff]) -> Answer:
         issues=tuple(each for each in issues if each),
         improvements=tuple(each for each in better if each)[:IMPROVEMENTS],
         assessment=_text(_any(found.value, "assessment", "overall_assessment", "summary")),
-        ready=found.whole and _truth(_any(found.value, "ready_to_merge", "ready", "approve")),
+        ready=found.whole and truth(_any(found.value, "ready_to_merge", "ready", "approve")) is True,
         blockers=tuple(filter(None, map(_text, _listed(_any(found.value, "merge_blockers", "blockers")))))[:BLOCKERS],
         dropped=sum(_text(_any(each, *_TEXTS)) != "" and not issue for each, issue in zip(rows, issues, strict=False)),
     )
@@ -99,11 +99,11 @@ def _issue(row: Mapping[str, Any], files: Mapping[str, FileDiff]) -> Issue | Non
         path=path,
         line=place[1] if place else None,
         first=place[0] if place else None,
-        category=_word(_any(row, "category", "type"), CATEGORIES, CATEGORY_WORDS, "bug"),
-        severity=_word(_any(row, "severity", "priority"), SEVERITIES, SEVERITY_WORDS, "medium"),
+        category=enum(_any(row, "category", "type"), CATEGORIES, CATEGORY_WORDS) or "bug",
+        severity=enum(_any(row, "severity", "priority"), SEVERITIES, SEVERITY_WORDS) or "medium",
         text=text,
         suggestion=suggestion if place and isinstance(suggestion, str) and len(suggestion) <= SUGGESTION else None,
-        effort=_word(_any(row, "effort"), EFFORTS, {}, "medium"),
+        effort=enum(_any(row, "effort"), EFFORTS, {}) or "medium",
     )
 
 
@@ -111,7 +111,7 @@ def _improvement(row: Any, files: Mapping[str, FileDiff]) -> Improvement | None:
     if not isinstance(row, dict):
         return Improvement(text=text) if (text := _text(row)) else None
     text = _text(_any(row, *_TEXTS, "suggestion"))
-    effort: Effort = _word(_any(row, "effort"), EFFORTS, {}, "medium")
+    effort: Effort = enum(_any(row, "effort"), EFFORTS, {}) or "medium"
     return Improvement(text=text, path=_path(row, files) or "", effort=effort) if text else None
 
 
@@ -168,13 +168,3 @@ def _number(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return int(value) if 1 <= value < 1e9 else None
-
-
-def _truth(value: Any) -> bool:
-    return value is True or (isinstance(value, str) and value.strip().lower() in ("true", "yes"))
-
-
-def _word(value: Any, words: Sequence[Word], others: Mapping[str, Word], otherwise: Word) -> Word:
-    """One of the words, by itself or by another that means the same."""
-    text = value.strip().lower().replace("-", "_").replace(" ", "_") if isinstance(value, str) else ""
-    return next((each for each in words if each == text), others.get(text, otherwise))
