@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bot.deps import Deps
 from bot.forge.checkout.checkout import GitCheckouts
@@ -18,7 +20,7 @@ from bot.llm.chat import open_model
 from bot.llm.library import warm
 from bot.llm.models import choose_model
 from bot.plugins import load_adapter
-from bot.protocols import LLM, AgentRuntime, Cancelled, Observer
+from bot.protocols import LLM, AgentRuntime, Cancelled, ForgeReader, Knowledge, Observer, OpensKnowledge
 from bot.redaction import Secrets, secrets_of
 from bot.sandboxes import open_sandboxes, watchers
 from bot.settings import Settings
@@ -56,6 +58,7 @@ def wire(
     source = local / "repository.git" if local else checkout
     model = partial(_model, settings, dict(environ))
     store = FolderStore(settings.state)
+    offline = {"checkout": checkout, "watch": watch, "cancelled": cancelled}
     return Deps(
         settings=settings,
         reader=reader,
@@ -67,9 +70,30 @@ def wire(
         checkouts=GitCheckouts(settings, source, tokens=lent.read if lent else None),
         watch=watch,
         cancelled=cancelled,
+        knowledge=_once(partial(_learn, settings, repository, reader, **offline)) if settings.offline else None,
         secrets=hidden,
         give_back=lent.close if lent else lambda: None,
     )
+
+
+def _learn(settings: Settings, repository: Repository, reader: ForgeReader, **wanted: Any) -> Knowledge:
+    """What was learned from the repository's past. Its arithmetic takes long to import, and most runs need none."""
+    opened: Knowledge = importlib.import_module("bot.learning").open_knowledge(settings, repository, reader, **wanted)
+    return opened
+
+
+def _once(open_it: OpensKnowledge) -> OpensKnowledge:
+    """The same, opened once for each way in which it is wanted."""
+    known: list[tuple[dict[str, Any], Knowledge]] = []
+
+    def opened(**wanted: Any) -> Knowledge:
+        for before, found in known:
+            if before == wanted:
+                return found
+        known.append((wanted, open_it(**wanted)))
+        return known[-1][1]
+
+    return opened
 
 
 def _model(settings: Settings, environ: Mapping[str, str], name: str | None) -> LLM:

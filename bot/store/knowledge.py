@@ -17,7 +17,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
@@ -26,7 +26,6 @@ from bot.types.event import Repository
 from bot.types.triage import PastIssue
 from bot.types.value import Value
 
-FORMAT = 1
 MOST = 5_000
 """Issues that are kept, the newest."""
 PAST, LOCK, VECTORS = "past.jsonl", ".lock", "vectors.bin"
@@ -43,17 +42,19 @@ log = logging.getLogger(__name__)
 class Head(Value):
     """How far the past was read."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     """Version of the file."""
     place: str
     """Name of the folder that it belongs to."""
-    seen: str = ""
+    own: int = 0
+    """Our own account, whose labels teach nothing."""
+    seen: Annotated[str, Field(pattern=r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)?$")] = ""
     """ISO time: everything that changed before is in, as far back as was read. Empty where nothing was read."""
-    cursor: str = ""
+    cursor: Annotated[str, Field(max_length=1_000)] = ""
     """Where the first reading goes on, further back."""
     finished: bool = False
     """Whether the first reading came to the end."""
-    checked_at: float = 0.0
+    checked_at: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """When the forge was asked last, in seconds since 1970."""
 
 

@@ -32,6 +32,7 @@ class PastSeeds:
             else:
                 drop_labels(self.world, issue, names, who)
             if at is not None:
+                issue.updated_at = at
                 for event in issue.label_events[before:]:
                     event.created_at = at
             return issue

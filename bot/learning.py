@@ -1,0 +1,250 @@
+"""A repository's past on the forge, and a folder of ours -> Knowledge, brought up to date and learned where it changed.
+
+It never fails a run: of a forge that does not answer what was read before is used, of a folder that is damaged
+nothing, and where nothing is known general experience speaks. What could not be done is told to whoever watches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+from bot.errors import ConfigurationError, ForgeError, SandpiperError
+from bot.offline import archive, index, model
+from bot.offline import files as relevant
+from bot.offline.encoder import open_encoder
+from bot.offline.lessons import lessons_of
+from bot.offline.vectors import VectorCache
+from bot.past import News, Reading, bring_up_to_date
+from bot.protocols import Cancelled as Asked
+from bot.protocols import ForgeReader, Observer
+from bot.settings import Settings
+from bot.store.knowledge import MOST, VECTORS, Past, alone, folder_of, load_made, load_past, save_made, save_past
+from bot.types.event import Repository
+from bot.types.triage import (
+    IssueType,
+    Lesson,
+    Measured,
+    Neighbour,
+    PastIssue,
+    Posterior,
+    RelevantFile,
+)
+
+FIRST = 1_000
+"""Issues that are read at the most while an event waits for its triage."""
+FRESH = 15 * 60
+"""Seconds for which what was read is new enough."""
+PACE = 5.0
+"""Seconds between two pieces of news about the same work."""
+
+log = logging.getLogger(__name__)
+
+
+def open_knowledge(
+    settings: Settings,
+    repository: Repository,
+    reader: ForgeReader,
+    *,
+    checkout: Path | None = None,
+    watch: Observer | None = None,
+    error: float = 0.05,
+    types: Mapping[str, IssueType] | None = None,
+    most: int = FIRST,
+    fresh: float = FRESH,
+    pace: float = PACE,
+    cancelled: Asked = lambda: False,
+) -> Learned:
+    """What is known of the repository by now. Asks the forge for what changed, unless that was a moment ago.
+
+    `checkout`: a folder with the default branch, whose files are read; without it their paths alone count.
+    `error`: the share of wrong labels that is borne, `types`: label -> type, found by name if None. `most`: issues to
+    read at the most. `fresh`: seconds for which what was read is new enough. `pace`: seconds between two pieces of
+    news. One process at a time learns; others use what is there. Raises Cancelled, and keeps what was read.
+    """
+    news = News(watch, pace, cancelled)
+    folder = folder_of(settings.state, repository)
+    with alone(folder) as mine:
+        before = load_past(folder)
+        reading = Reading(before.head, dict(before.issues), most=min(most, MOST), keep=partial(save_past, folder))
+        if mine:
+            bring_up_to_date(reading, before, reader, news, fresh)
+        past = reading.past
+        room = Room(folder, mine, open_vectors(settings, folder, news), news)
+        found = open_index(room, before.issues, past.issues)
+        bots = {past.head.own, *settings.trusted_bots}
+        lessons = lessons_of(past.issues.values(), bots=bots, prefix=settings.label_prefix)
+        learned = open_model(room, lessons, error, types)
+        if mine and room.vectors is not None:
+            room.vectors.save()
+    tree = partial(open_files, reader, repository.default_branch, checkout, news)
+    return Learned(past, learned, found, room.vectors, tree, reading.trouble)
+
+
+class Learned:
+    """Knowledge of one repository, from the moment when it was opened."""
+
+    def __init__(
+        self,
+        past: Past,
+        learned: model.Model,
+        found: index.Index,
+        vectors: VectorCache | None,
+        tree: Callable[[], relevant.FileIndex],
+        trouble: SandpiperError | None = None,
+    ) -> None:
+        self.trouble = trouble
+        """Why it may not be up to date."""
+        self.past, self._model, self._index, self._vectors, self._open_tree = past, learned, found, vectors, tree
+
+    def posterior(self, title: str, body: str) -> Posterior:
+        """What an issue with that text is, and which labels it deserves."""
+        return model.judge(self._model, title, body, vectors=self._vectors)
+
+    def neighbours(self, title: str, body: str, *, number: int | None = None, most: int = 5) -> tuple[Neighbour, ...]:
+        """Earlier issues that are like it, most alike first; numbers tell what is earlier."""
+        later = [] if number is None else [str(each) for each in self.past.issues if each >= number]
+        hits = self._index.search(title, body, exclude=frozenset(later), most=most)
+        return tuple(neighbour(self.past.issues[int(hit.id)], hit) for hit in hits)
+
+    def files(self, title: str, body: str, *, most: int = 5) -> tuple[RelevantFile, ...]:
+        """Files that the text points to; they are looked at when they are asked for first."""
+        return relevant.search(self._tree, title, body, most=most)
+
+    def measured(self) -> Measured:
+        """How well it knows the repository."""
+        return self._model.measured
+
+    @cached_property
+    def _tree(self) -> relevant.FileIndex:
+        return self._open_tree()
+
+
+def neighbour(issue: PastIssue, hit: index.Hit) -> Neighbour:
+    """An issue that was found."""
+    return Neighbour(
+        number=issue.number,
+        title=issue.title,
+        state=issue.state,
+        closed_for=issue.closed_for,
+        labels=issue.labels,
+        score=hit.score,
+        candidate=hit.candidate,
+    )
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where things are made."""
+
+    folder: Path
+    mine: bool
+    """Whether what is made may be kept."""
+    vectors: VectorCache | None
+    news: News
+
+    @property
+    def mark(self) -> str:
+        """By which encoder."""
+        return "" if self.vectors is None else self.vectors.mark
+
+
+def open_vectors(settings: Settings, folder: Path, news: News) -> VectorCache | None:
+    """The sentence encoder with its memory; None where it is not wanted or not to be had."""
+    if settings.encoder == "none":
+        return None
+    try:
+        encoder = open_encoder(path=settings.encoder_path, state=settings.state)
+    except ConfigurationError as error:
+        news.tell(f"without the sentence encoder: {error.message}")
+        return None
+    if encoder is None:
+        if settings.encoder == "minilm":
+            news.tell("without the sentence encoder: its weights are not here (see: sandpiper triage encoder)")
+        return None
+    return VectorCache(folder / VECTORS, encoder)
+
+
+def open_index(room: Room, before: Mapping[int, PastIssue], after: Mapping[int, PastIssue]) -> index.Index:
+    """All issues, ready to be searched: what was kept, and what changed since."""
+    found = load_index(room, before)
+    changed = [
+        each for number, each in after.items() if str(number) not in found or text_of(before[number]) != text_of(each)
+    ]
+    gone = [each for each in found.rows if int(each) not in after]
+    if not (changed or gone):
+        return found
+    found.remove(gone)
+    step = room.news.steps("issues are indexed", 2 * len(changed))
+    found.add([index.Entry(str(each.number), each.title, each.body, each.created_at) for each in changed], done=step)
+    if room.mine:
+        save_made(room.folder, "index", index_digest(room, after), found.dump())
+    return found
+
+
+def load_index(room: Room, issues: Mapping[int, PastIssue]) -> index.Index:
+    """The index of these issues that was kept; an empty one where there is none."""
+    data = load_made(room.folder, "index", index_digest(room, issues))
+    if data is not None:
+        try:
+            found = index.load(data, room.vectors)
+            if set(found.rows) == {str(number) for number in issues}:
+                return found
+        except SandpiperError as error:
+            log.warning("%s", error)
+    return index.Index(room.vectors)
+
+
+def open_model(
+    room: Room, lessons: tuple[Lesson, ...], error: float, types: Mapping[str, IssueType] | None
+) -> model.Model:
+    """What the lessons teach: the model that was kept if it is of the same lessons, else a new one."""
+    rows = (each.model_dump_json() for each in lessons)
+    digest = digest_of(room.mark, f"{error:.6f}", repr(sorted((types or {}).items())), str(types is None), *rows)
+    data = load_made(room.folder, "model", digest)
+    if data is not None:
+        try:
+            return archive.load(data)
+        except SandpiperError as wrong:
+            log.warning("%s", wrong)
+    if lessons:
+        room.news.tell(f"learning from {len(lessons):,} issues that people labelled")
+    made = model.fit(lessons, vectors=room.vectors, types=types, error=error)
+    if room.mine and lessons:
+        save_made(room.folder, "model", digest, archive.dump(made))
+    return made
+
+
+def open_files(reader: ForgeReader, branch: str, checkout: Path | None, news: News) -> relevant.FileIndex:
+    """Files of the checkout, else their paths alone; nothing where neither is to be had."""
+    if checkout is not None and checkout.is_dir():
+        return relevant.build(relevant.paths_of(checkout), relevant.reader_of(checkout))
+    try:
+        paths = reader.paths(branch)
+    except ForgeError as error:
+        news.tell(f"without the repository's files: {error.message}")
+        paths = ()
+    return relevant.build(paths, lambda path: None)
+
+
+def index_digest(room: Room, issues: Mapping[int, PastIssue]) -> str:
+    """Of all that an index is made of."""
+    return digest_of(room.mark, *(part for number in sorted(issues) for part in text_of(issues[number])))
+
+
+def text_of(issue: PastIssue) -> tuple[str, ...]:
+    """What of an issue is indexed."""
+    return str(issue.number), issue.created_at, issue.title, issue.body
+
+
+def digest_of(*parts: str) -> str:
+    """Sixteen hexadecimal digits for a list of texts."""
+    found = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        found.update(len(data).to_bytes(8, "big") + data)
+    return found.hexdigest()[:16]
