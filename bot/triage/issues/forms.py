@@ -90,11 +90,12 @@ def missing_fields(title: str, body: str, forms: Sequence[IssueForm], *, bug: bo
     something if it is one.
     """
     form = form_for(body, forms)
-    parts = parts_of(title, body)
     if form is None:
+        parts = parts_of(title, body)
         return _lacking(parts) if (is_buglike(parts) if bug is None else bug) else ()
     names = [normal(field.name) for field in form.fields]
     sections = _sections(body, frozenset(names))
+    parts = parts_of(title, _without_given(body, form, names))
     open_ones = (
         field.name
         for field, name in zip(form.fields, names, strict=True)
@@ -151,6 +152,12 @@ def _sections(body: str, names: frozenset[str] | None) -> dict[str, list[str]]:
         elif not line.lstrip().startswith(("```", "~~~")):
             lines.append(line)
     return found
+
+
+def _without_given(body: str, form: IssueForm, names: Sequence[str]) -> str:
+    """What the author wrote: a template's own hints show nothing."""
+    given = {line for field in form.fields for line in field.given} | set(names)
+    return "\n".join(line for line in body[:BODY_LIMIT].splitlines() if not line.strip() or normal(line) not in given)
 
 
 def _cut(name: str) -> str:
