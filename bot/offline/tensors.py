@@ -19,7 +19,7 @@ from bot.errors import ConfigurationError
 
 Tensors = dict[str, NDArray[Any]]
 
-DTYPES = {"F32": "<f4", "F16": "<f2", "I8": "|i1", "U8": "|u1", "I64": "<i8"}
+DTYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "I8": "|i1", "U8": "|u1", "U32": "<u4", "I64": "<i8"}
 MAX_HEADER = 1_000_000
 """Bytes."""
 MAX_TENSORS = 1000

@@ -17,9 +17,11 @@ from bot.offline.kept import keep, read_bounded
 from bot.offline.tensors import read_tensors, write_tensors
 from bot.offline.weights import WIDTH, Floats
 
-MOST = 40_000
-"""Texts that are kept, the latest used; 61 MB."""
+MOST = 20_000
+"""Texts that are kept, the latest used; 31 MB."""
 VIEWS = 2
+VERSION = "views-1"
+"""Changes with the meaning of the views."""
 KEY = 16
 """Bytes of a text's digest: enough to tell texts apart, and nobody gains by making two alike."""
 log = logging.getLogger(__name__)
@@ -39,6 +41,8 @@ class VectorCache:
 
     def __init__(self, path: Path | None, encoder: Encodes, *, most: int = MOST) -> None:
         self.name = encoder.name
+        self.mark = f"{encoder.name} {encoder.digest} {VERSION}"
+        """Which encoder the vectors are by: others can't be compared with them."""
         self._path, self._encoder, self._most = path, encoder, most
         self._known: dict[bytes, NDArray[np.float16]] = {}
         """In the order of their last use."""
@@ -75,7 +79,10 @@ class VectorCache:
             return
         keys = np.frombuffer(b"".join(self._known), np.uint8).reshape(-1, KEY)
         vectors = np.array(list(self._known.values()), np.float16).reshape(-1, VIEWS, WIDTH)
-        if keep(self._path, write_tensors({"encoder": self._mark(), "keys": keys, "vectors": vectors})):
+        if keep(
+            self._path,
+            write_tensors({"encoder": np.frombuffer(self.mark.encode(), np.uint8), "keys": keys, "vectors": vectors}),
+        ):
             self._changed = False
         else:
             log.warning("the vectors can't be kept in %s: they will be computed again", self._path)
@@ -98,13 +105,9 @@ class VectorCache:
         except (ConfigurationError, KeyError, ValueError) as error:
             log.warning("%s is damaged (%s): its vectors are computed again", path, error)
             return
-        if mark.tobytes() == self._mark().tobytes():
+        if mark.tobytes() == self.mark.encode():
             self._known = {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
             self._forget()
-
-    def _mark(self) -> NDArray[np.uint8]:
-        """Which encoder the vectors are by."""
-        return np.frombuffer(f"{self._encoder.name} {self._encoder.digest} views-1".encode(), np.uint8)
 
     def _forget(self) -> None:
         for key in list(self._known)[: max(0, len(self._known) - self._most)]:
