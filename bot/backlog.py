@@ -178,7 +178,7 @@ def _judged(basis: Basis, subject: Subject) -> Entry:
         knowledge=basis.knowledge,
         model=(lambda name: purse) if purse is not None else None,
         ruled=ruled,
-        asked=earlier is not None and earlier.asked and earlier.digest != digest,
+        asked=earlier is not None and earlier.asked_before(digest),
     )
     row = Row(
         number=subject.number,

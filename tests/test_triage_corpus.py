@@ -113,7 +113,8 @@ def test_confidence_in_every_spelling(value: Any, meaning: float | None) -> None
 def test_truth_in_every_spelling() -> None:
     assert [truth(each) for each in (True, "Yes", "true.", 1, 0.8)] == [True] * 5
     assert [truth(each) for each in (False, "n", "0", 0, [])] == [False] * 5
-    assert [truth(each) for each in (None, "perhaps", float("nan"), {"a": 1})] == [None] * 4
+    unclear: tuple[Any, ...] = (None, "perhaps", float("nan"), {"a": 1})
+    assert [truth(said_so) for said_so in unclear] == [None] * 4
 
 
 def test_texts_are_cleaned_and_cut() -> None:
@@ -150,8 +151,7 @@ def test_any_text_is_a_reading_or_unusable(text: str) -> None:
 def test_objects_survive_and_cut_ones_never_raise(value: dict[str, Any], end: int) -> None:
     text = json.dumps(value)
     assert json.dumps(objects_in(f"So: {text}.")[0].value) == text
-    for each in objects_in(text[:end]):
-        assert isinstance(each.value, dict)
+    assert all(isinstance(found.value, dict) for found in objects_in(text[:end]))
 
 
 def test_an_answer_that_was_cut_off_gets_more_room() -> None:

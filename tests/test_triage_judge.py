@@ -88,6 +88,12 @@ def test_a_type_may_be_said_by_its_label() -> None:
     assert judged([json.dumps({"labels": {"l2": 0.8}})]).type == "question"
 
 
+def test_a_type_that_a_person_put_on_stands() -> None:
+    found = judged([said(type="bug", why="it crashes")], subject=issue(labels=("Enhancement",)), knowledge=known(SURE))
+    assert found.type == "feature"
+    assert put_on(found) == {}
+
+
 # --- labels -----------------------------------------------------------------------------------------------------
 
 
@@ -214,7 +220,7 @@ def test_a_past_that_is_damaged_is_left_out() -> None:
 def test_a_person_who_cancels_is_obeyed() -> None:
     for more in ({"script": [Cancelled("cancelled", "x")]}, {"knowledge": known(damage=Cancelled("cancelled", "x"))}):
         with pytest.raises(Cancelled):
-            judged(**more)  # type: ignore[arg-type]  # one or the other
+            judged(**more)
 
 
 @given(st.text(max_size=300), st.text(max_size=2_000), st.text(max_size=300))

@@ -1,6 +1,6 @@
 """Small payloads, and a forge in memory with a repository that people of every permission visit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bot.errors import ModelError
@@ -12,6 +12,7 @@ from bot.testing.llm import ScriptedLLM
 from bot.triage.decide import decide
 from bot.types.decision import Decision
 from bot.types.event import Comment, Event, Labeled
+from bot.types.triage import IssueType
 
 HEAD, BASE, MAIN, MOVED = "1" * 40, "2" * 40, "3" * 40, "4" * 40
 SETTINGS = Settings()
@@ -158,5 +159,9 @@ def judge(
     knowledge: Knowledge | None = None,
 ) -> Decision:
     reader = FakeReader(forge or forge_for(event))
-    knows = None if knowledge is None else lambda: knowledge
-    return decide(event, reader=reader, settings=settings, model=model, knowledge=knows)
+
+    def knows(*, error: float = 0.05, types: Mapping[str, IssueType] | None = None) -> Knowledge:
+        assert knowledge is not None
+        return knowledge
+
+    return decide(event, reader=reader, settings=settings, model=model, knowledge=knows if knowledge else None)

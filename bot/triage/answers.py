@@ -130,6 +130,12 @@ def triage_answer(
     )
 
 
+def same_answer(event: Event, number: int) -> Answer:
+    """Nothing to write: the comment that is there says it."""
+    outputs = (*sign(event, number, "+1"), *_unlabel(event, number))
+    return Answer(code="triage", reason="nothing has changed since it was judged", outputs=outputs)
+
+
 def triage_outputs(
     subject: Subject,
     found: Triage,
@@ -150,10 +156,11 @@ def triage_outputs(
     ours = [label for label in applied if label in add or label.casefold() in there & before]
     parts = list(ruled.comments)
     if "comment" in policy.triage.actions and is_worth_saying(found):
+        digest = digest_of(subject, policy)
         state = Earlier(
-            digest=digest_of(subject, policy),
+            digest=digest,
             by=found.by,
-            asked=bool(found.question) or (earlier is not None and earlier.asked),
+            asked=(earlier.asked if earlier else "") or (digest if found.question else ""),
             labels=tuple(dict.fromkeys((*(earlier.labels if earlier else ()), *add)))[:100],
         )
         parts = [state_line(state), *parts, triage_words(found, put_on=ours, security_policy=security_policy)]

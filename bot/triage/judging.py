@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bot.errors import Cancelled, ForgeError, SandpiperError
 from bot.protocols import Knowledge
-from bot.triage.answers import ruled_answer, sign, triage_answer
+from bot.triage.answers import ruled_answer, same_answer, triage_answer
 from bot.triage.case import Case
 from bot.triage.issues.comment import Earlier, digest_of, earlier_of
 from bot.triage.issues.facts import RepositoryFacts, facts_of
@@ -32,8 +32,7 @@ def judged(case: Case, task: Task, subject: Subject, ruled: Ruled) -> Answer:
     earlier = _earlier(case, subject)
     digest = digest_of(subject, case.policy)
     if asks_model and earlier is not None and (earlier.by, earlier.digest) == ("model", digest):
-        reason = "nothing has changed since it was judged"
-        return Answer(code="triage", reason=reason, outputs=sign(case.event, subject.number, "+1"))
+        return same_answer(case.event, subject.number)
     facts = _facts(case)
     found = judge_issue(
         subject,
@@ -43,8 +42,7 @@ def judged(case: Case, task: Task, subject: Subject, ruled: Ruled) -> Answer:
         knowledge=_knowledge(case) if asks_past else None,
         model=case.model if asks_model else None,
         ruled=ruled,
-        # The same text gets the same question, in the same comment; another text is not asked a second one.
-        asked=earlier is not None and earlier.asked and earlier.digest != digest,
+        asked=earlier is not None and earlier.asked_before(digest),
     )
     return triage_answer(
         case.event, subject, found, ruled, case.policy, earlier=earlier, security_policy=facts.security_policy

@@ -35,10 +35,14 @@ class Earlier(Value):
     """Of the text and the policy that were judged."""
     by: Literal["rules", "offline", "model"] = "rules"
     """Who judged."""
-    asked: bool = False
-    """Whether its author was asked something, then or before."""
+    asked: Annotated[str, StringConstraints(max_length=64)] = ""
+    """The digest of when its author was asked something, empty for never."""
     labels: Annotated[tuple[str, ...], Field(max_length=100)] = ()
     """Labels that were put on, then or before."""
+
+    def asked_before(self, digest: str) -> bool:
+        """Whether another text was asked something; the same text keeps its question, in the same comment."""
+        return self.asked not in ("", digest)
 
 
 def triage_marker(number: int) -> str:
@@ -138,16 +142,14 @@ def _neighbour(each: Neighbour) -> str:
 
 
 def _details(found: Triage) -> str:
-    agent = "an agent could do it" if found.agent.suitable else "not for an agent"
-    reason = f": {_code(found.agent.reason)}" if found.agent.reason else ""
     lines = [
         f"- Reproduction: {'given' if found.reproduction else 'not given'}",
         *([f"- Size of the work: {found.size}"] if found.size else []),
-        f"- Suitable: {agent}{reason}",
+        f"- For an agent: {'yes' if found.agent.suitable else 'no'}",
         *([f"- Language: {_code(found.language)}"] if found.language else []),
     ]
-    summary = fenced(_plain(found.summary), "text") if found.summary else ""
-    inside = "\n\n".join(part for part in ("\n".join(lines), summary) if part)
+    words = [_plain(each) for each in (found.summary, found.agent.reason) if each]
+    inside = "\n".join(lines) + (f"\n\n{fenced(chr(10).join(words), 'text')}" if words else "")
     return f"<details>\n<summary>Details</summary>\n\n{inside}\n\n</details>"
 
 

@@ -15,7 +15,7 @@ from bot.errors import Cancelled, SandpiperError
 from bot.protocols import LLM, Knowledge
 from bot.triage.asking import Heard, ask
 from bot.triage.issues.facts import RepositoryFacts
-from bot.triage.issues.forms import missing_fields
+from bot.triage.issues.forms import labels_of_form, missing_fields
 from bot.triage.issues.labelling import Labelling, listed, type_labels
 from bot.triage.issues.owners import owners_of
 from bot.triage.issues.pack import one_line
@@ -238,7 +238,14 @@ def _silent(found: Triage) -> Triage:
 
 
 def _type(basis: Basis, said: Reading, types: dict[str, IssueType]) -> IssueType | None:
-    """A sure offline type stands, unless the model gives a reason; else the model's, else the offline one."""
+    """The one that a person put on; else a sure offline one, unless the model gives a reason; else the model's, else
+    the offline one.
+    """
+    by_form = labels_of_form(basis.subject.body, basis.facts.forms)
+    there = {label.casefold() for label in basis.subject.labels} - {label.casefold() for label in by_form}
+    given = {kind for label, kind in types.items() if label.casefold() in there}
+    if len(given) == 1:
+        return given.pop()
     kind = said.type or next((types[label] for label in said.labels if label in types), None)
     offline = basis.posterior
     if offline is not None and offline.is_sure and not said.why:
