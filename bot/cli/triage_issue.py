@@ -1,0 +1,134 @@
+"""`sandpiper triage issue OWNER/NAME#N` -> its judgement, and what the repository's policy would do with it.
+
+Nothing is written to the forge, whatever the policy says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from bot.cli.output import json_option, plain, print_json, say, table
+from bot.cli.triage_open import at_repository, place_of
+from bot.deps import Deps
+from bot.errors import Cancelled, ConfigurationError, NotFound, SandpiperError
+from bot.protocols import Knowledge
+from bot.settings import Settings
+from bot.triage.answers import triage_outputs
+from bot.triage.issues.comment import earlier_of
+from bot.triage.issues.facts import facts_of
+from bot.triage.issues.judge import judge_issue
+from bot.triage.issues.rules import by_rules
+from bot.triage.policy import Policy, parse_policy
+from bot.triage.policy_shape import Apply
+from bot.triage.tasks import tasks_of
+from bot.types.event import Repository, Subject
+from bot.types.output import LabelChange, Note, Output
+from bot.types.triage import Triage
+
+
+@click.command()
+@click.argument("where", metavar="OWNER/NAME#N")
+@click.option("--no-model", is_flag=True, help="Ask no language model, even where one is configured.")
+@json_option
+def issue(where: str, no_model: bool, as_json: bool) -> None:
+    """Judge an issue on GitHub, and show what would be done.
+
+    Everybody who may be asked is asked, also where the policy would make no use of it. Nothing is written.
+    """
+    name, number = place_of(where)
+    with at_repository(name) as (deps, repository, settings):
+        found, outputs = judged(number, deps, repository, settings, no_model=no_model)
+    if as_json:
+        print_json({"triage": plain(found), "outputs": plain(outputs)})
+        return
+    say(table(rows_of(found)))
+    say()
+    for line in lines_of(outputs):
+        say(line)
+
+
+def judged(
+    number: int, deps: Deps, repository: Repository, settings: Settings, *, no_model: bool = False
+) -> tuple[Triage, tuple[Output, ...]]:
+    """The judgement of an issue, and what would be written. Raises NotFound, PolicyError, ForgeError."""
+    branch = repository.default_branch
+    subject = _issue(number, deps, repository)
+    policy = parse_policy(deps.reader.file(settings.policy, branch), settings.policy)
+    facts, ruled = facts_of(deps.reader, branch), by_rules(subject, policy)
+    earlier = earlier_of(deps.reader.comments(number), deps.reader.viewer().id, number)
+    found = judge_issue(
+        subject,
+        policy=policy,
+        task=tasks_of(policy)["triage"],
+        facts=facts,
+        knowledge=_knowledge(deps, policy),
+        model=None if no_model else deps.model,
+        ruled=ruled,
+    )
+    outputs = triage_outputs(subject, found, ruled, policy, earlier=earlier, security_policy=facts.security_policy)
+    return found, outputs
+
+
+def _issue(number: int, deps: Deps, repository: Repository) -> Subject:
+    subject = deps.reader.subject(number)
+    if subject is None:
+        raise NotFound("not_found", f"there is no issue #{number} in {repository.full_name}")
+    if subject.kind != "issue":
+        hint = f"use `sandpiper triage pr {repository.full_name}#{number}`"
+        raise ConfigurationError("no_issue", f"#{number} is a pull request", hint=hint)
+    return subject
+
+
+def _knowledge(deps: Deps, policy: Policy) -> Knowledge | None:
+    """What was learned; a past that can't be opened is no reason not to judge."""
+    if deps.knowledge is None:
+        return None
+    types = {label: kind for kind, label in policy.triage.types.items()}
+    try:
+        return deps.knowledge(error=(policy.triage.apply or Apply()).error, types=types)
+    except Cancelled:
+        raise
+    except SandpiperError:
+        return None
+
+
+def rows_of(found: Triage) -> Iterator[tuple[str, str]]:
+    """Names and values for people; what is empty is left out."""
+    labels = (
+        f"{each.label} ({each.by}, {each.confidence:.2f}{'' if each.apply else ', proposed'})" for each in found.labels
+    )
+    flags = [name for name in ("reproduction", "security", "spam") if getattr(found, name)]
+    rows = {
+        "type": found.type or "can't be told",
+        "labels": ", ".join(labels),
+        "priority": found.priority,
+        "area": found.area,
+        "maybe the same": ", ".join(f"#{each.number} ({each.state})" for each in found.duplicates),
+        "maybe solved": f"#{found.fixed_by.number}" if found.fixed_by else "",
+        "missing": ", ".join(found.missing),
+        "has": ", ".join(flags),
+        "language": found.language,
+        "size": found.size or "",
+        "for an agent": f"{'yes' if found.agent.suitable else 'no'}. {found.agent.reason}".strip(),
+        "files": ", ".join(found.files),
+        "owners": ", ".join(found.owners),
+        "summary": found.summary,
+        "question": found.question,
+        "judged by": f"{found.by}: {found.reason}",
+        "cost": f"{found.usage.usd:.4f} US dollars, {found.usage.steps} calls" if found.usage.steps else "",
+    }
+    return ((name, value) for name, value in rows.items() if value)
+
+
+def lines_of(outputs: tuple[Output, ...]) -> Iterator[str]:
+    """What would be written."""
+    if not outputs:
+        yield "The policy lets nothing be written."
+    for output in outputs:
+        if isinstance(output, LabelChange):
+            yield f"Would put on: {', '.join(output.add)}"
+        if isinstance(output, Note):
+            yield "Would write or edit one comment:"
+            yield from (f"  {line}" for line in output.body.splitlines() if not line.startswith("<!--"))
