@@ -181,3 +181,5 @@ class PullTriage(Value):
     """Whose turn it is."""
     size: str = ""
     """`+added -removed, n files`."""
+    writable: bool = True
+    """Whether the bot can write to its branch; to a fork's it can't."""

@@ -92,7 +92,7 @@ def _answer(found: Situation) -> Iterator[tuple[Who, str]]:
     one = len(wanted) == 1
     yield "author", f"Answer {len(wanted)} remark{'' if one else 's'}{heavy}, by a change or by a reason against it."
     if found.home:
-        yield "bot", "The task `fix` can answer them: `sandpiper triage pr --plan` shows how."
+        yield "bot", "It can answer them: `sandpiper triage pr --resolve`."
 
 
 def _besides(found: Situation) -> Iterator[tuple[Who, str]]:

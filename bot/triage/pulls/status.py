@@ -51,6 +51,7 @@ def triage_pull(state: PullState, *, full_name: str = "", reviewed: DiffReview |
         blockers=(*walls, *others),
         feedback=feedback,
         next_actions=next_actions(situation),
+        writable=home,
         size=f"+{state.additions} -{state.deletions}, {state.files} file{'' if state.files == 1 else 's'}",
     )
 
