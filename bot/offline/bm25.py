@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ LONGEST = 60
 """Characters of a word; what is longer is a hash or a blob, and is cut."""
 _WORD = re.compile(r"\d+(?:\.\d+)+|\w+")
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\dA-Za-z_]+")
+_NUMBER = re.compile(r"\d+(?:\.\d+)*")
+_DOTTED = re.compile(r"\b[^\W\d]\w*(?:\.[^\W\d]\w*)+")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2,}")
 
 
@@ -51,6 +53,12 @@ def counts_of(title: str, body: str) -> Mapping[str, int]:
     for word in words_of(title[:HEAD]):
         counts[word] += TITLE
     return {word: min(count, MOST) for word, count in counts.items()}
+
+
+def names_of(title: str) -> frozenset[str]:
+    """Words of a title that tell it from its like: versions, numbers, hosts and files (by their longest part)."""
+    found = {max(each[0].split("."), key=len) for each in _DOTTED.finditer(title[:HEAD])}
+    return frozenset(_stem(each.lower()) for each in found | {each[0] for each in _NUMBER.finditer(title[:HEAD])})
 
 
 class Bm25:
@@ -141,6 +149,11 @@ class Bm25:
             tfs = np.frombuffer(self._tfs[number], np.uint8).astype(np.float32)
             result[rows] += np.float32(weight) * tfs / (tfs + damp[rows])
         return result
+
+    def has(self, row: int, words: Collection[str]) -> bool:
+        """Whether that text has one of the words."""
+        numbers = {self._numbers[word] for word in words if word in self._numbers}
+        return not numbers.isdisjoint(self._texts[row])
 
     def own(self, counts: Mapping[str, int]) -> float:
         """The score that a text with the same words would have."""

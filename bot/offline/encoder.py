@@ -9,16 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bot.errors import ConfigurationError
 from bot.offline.weights import DEPTH, HEADS, PLACES, TYPES, WIDTH, Floats, Weights, find_weights, read_weights
 from bot.offline.wordpiece import Wordpiece
 
 NAME = "minilm"
+HINT = "run `sandpiper triage encoder --fetch`, or choose `--encoder none`"
 BATCH = 1024
 """Pieces that are computed at once: more gains no speed and takes memory."""
+CACHED = 65_536
+"""Numbers of one step that stay in a processor's cache."""
 EPSILON = np.float32(1e-12)
 CLASSIFYING = slice(3, 7)
 """Layers that tell the kind of a text; the last alone is trained to tell its subject."""
@@ -105,6 +110,19 @@ def open_encoder(*, path: Path | None = None, state: Path | None = None) -> Enco
     return None if found is None else Encoder(read_weights(found.data))
 
 
+def chosen_encoder(
+    choice: Literal["auto", "none", "minilm"], *, path: Path | None, state: Path | None
+) -> Encoder | None:
+    """The encoder that the operator wants: `none` is None, `auto` is None where there are no weights.
+
+    Raises ConfigurationError `encoder_missing` for `minilm` without weights, and what `open_encoder` raises.
+    """
+    encoder = None if choice == "none" else open_encoder(path=path, state=state)
+    if encoder is None and choice == NAME:
+        raise ConfigurationError("encoder_missing", "the sentence encoder's weights are not on this machine", hint=HINT)
+    return encoder
+
+
 def views(layers: Floats) -> Floats:
     """(n, 7, 384) -> (n, 2, 384), each of length 1: for telling the kind of a text, and for finding ones like it."""
     kind = unit(unit(layers[:, CLASSIFYING]).mean(axis=1))
@@ -144,13 +162,19 @@ def _through(layer: Layer, x: Floats, starts: NDArray[np.intp], lengths: NDArray
 
 def _attention(mixed: Floats) -> Floats:
     """Queries, keys and values of one text's pieces -> what each piece sees of the others."""
-    queries, keys, values = mixed.reshape(len(mixed), 3, HEADS, HEAD).transpose(1, 2, 0, 3)
-    scores: Floats = queries @ keys.transpose(0, 2, 1)
-    scores -= scores.max(axis=-1, keepdims=True)
-    np.exp(scores, out=scores)
-    seen: Floats = scores @ values
-    seen /= scores.sum(axis=-1, keepdims=True)
-    return seen.transpose(1, 0, 2).reshape(len(mixed), WIDTH)
+    count = len(mixed)
+    queries, keys, values = mixed.reshape(count, 3, HEADS, HEAD).transpose(1, 2, 0, 3)
+    result = np.empty((count, HEADS, HEAD), np.float32)
+    step = max(1, CACHED // count**2)
+    for head in range(0, HEADS, step):
+        some = slice(head, head + step)
+        scores: Floats = queries[some] @ keys[some].transpose(0, 2, 1)
+        scores -= scores.max(axis=-1, keepdims=True)
+        np.exp(scores, out=scores)
+        seen: Floats = scores @ values[some]
+        seen /= scores.sum(axis=-1, keepdims=True)
+        result[:, some] = seen.transpose(1, 0, 2)
+    return result.reshape(count, WIDTH)
 
 
 def _gelu(x: Floats) -> None:

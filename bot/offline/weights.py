@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +35,7 @@ PLACES = "embeddings.position_embeddings.weight"
 TYPES = "embeddings.token_type_embeddings.weight"
 VOCAB = "vocabulary"
 SCALE = ".scale"
+log = logging.getLogger(__name__)
 Origin = Literal["setting", "state", "installed"]
 
 
@@ -74,7 +76,9 @@ def find_weights(path: Path | None, state: Path | None) -> Found | None:
         data = read_bounded(path, MAX_BYTES)
         if data is None:
             raise ConfigurationError(
-                "encoder_missing", f"no file of weights can be read at {path}", hint="mend the path"
+                "encoder_missing",
+                f"no file of weights can be read at {path}",
+                hint="SANDPIPER_ENCODER_PATH names a file that `sandpiper triage encoder` made",
             )
         return Found("setting", path, data)
     kept = None if state is None else state / "encoder" / NAME
@@ -82,6 +86,8 @@ def find_weights(path: Path | None, state: Path | None) -> Found | None:
         data = read_bounded(kept, MAX_BYTES)
         if data is not None and hashlib.sha256(data).hexdigest() == DIGEST:
             return Found("state", kept, data)
+        if data is not None:
+            log.warning("%s is not what was kept there: it is left aside", kept)
     return _installed(kept)
 
 
@@ -95,8 +101,12 @@ def _installed(kept: Path | None) -> Found | None:
     tensors, words = read_bounded(model, MAX_BYTES), read_bounded(vocabulary, MAX_BYTES)
     if tensors is None or words is None:
         return None
-    data = quantised(tensors, words)
+    try:
+        data = quantised(tensors, words)
+    except ConfigurationError:
+        data = b""
     if hashlib.sha256(data).hexdigest() != DIGEST:
+        log.warning("%s is not what was published: it is left aside", model)
         return None
     if kept is not None:
         keep(kept, data)
