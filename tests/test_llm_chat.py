@@ -196,6 +196,21 @@ def test_a_schema_is_asked_for_in_words_where_the_parameter_is_refused(wire: Wir
     assert "response_format" not in wire.bodies[3]
 
 
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (404, "No endpoints found that can handle the requested parameters."),
+        (500, "failed to parse grammar"),
+        (422, "response_format: extra fields not permitted"),
+    ],
+)
+def test_other_ways_to_refuse_a_schema(wire: Wire, status: int, message: str) -> None:
+    wire.will(Failure(status, message), Reply('{"label": "bug"}'))
+    assert wire.open().complete(ASK, schema=SCHEMA).message.content == '{"label": "bug"}'
+    assert "response_format" not in wire.bodies[1]
+    assert wire.slept == []
+
+
 def test_an_agent_works_through_a_real_provider(wire: Wire, tmp_path: Path) -> None:
     """Malformed calls, a lost connection and a limit on the way; the server checks that calls and answers pair up."""
     wire.will(

@@ -46,9 +46,9 @@ FULL = Triage(
 
 
 def test_it_says_what_was_found_and_by_whom() -> None:
-    words = triage_words(FULL, put_on=["bug", "p1"])
+    words = triage_words(FULL, fitting=["bug", "p1"])
     assert "- **Type:** bug" in words
-    assert "- **Labels put on:** `bug` (offline model, 93%), `p1` (rule of the policy)" in words
+    assert "- **Labels:** `bug` (offline model, 93%), `p1` (rule of the policy)" in words
     assert "- **Proposed labels:** `area: reader` (language model, 60%)" in words
     assert "#3 (closed as completed), #4 (open)" in words
     assert "- **Missing:** `version`" in words
@@ -66,14 +66,14 @@ def test_nothing_in_it_is_alive_but_links_to_issues() -> None:
         agent=Suitability(suitable=False, reason=EVIL), language="e`",
         duplicates=(Neighbour(number=4, title=EVIL, score=1),), fixed_by=None,
     )  # fmt: skip
-    words = triage_words(evil, put_on=[])
+    words = triage_words(evil, fitting=[])
     assert alive(words) == ["#4"]
 
 
 def test_of_a_vulnerability_it_says_where_to_report_it() -> None:
     secret = FULL.changed(security=True, summary="exploit", question="exploit", labels=FULL.labels[:1])
     for path, where in (("SECURITY.md", "`SECURITY.md`"), ("", "the repository's security policy")):
-        words = triage_words(secret, put_on=["bug"], security_policy=path)
+        words = triage_words(secret, fitting=["bug"], security_policy=path)
         assert where in words
         assert "`bug`" in words
         assert not any(each in words for each in ("exploit", "reader.py", "acme", "#3", "version"))
@@ -156,6 +156,21 @@ def test_an_edited_issue_edits_the_comment_and_asks_nothing_twice() -> None:
     assert found.asked
 
 
+def test_a_try_that_ended_between_labels_and_comment_is_made_good() -> None:
+    text = "triage: {actions: [labels, comment], apply: {}, labels: [bug]}"
+    states = []
+    for cut in (False, True):
+        event = opened()
+        forge = forge_for(event, policy=text)
+        answer = judge(event, forge, knowledge=known(SURE))
+        assert isinstance(answer, Answer)
+        if cut:
+            FakeWriter(forge).apply(answer.outputs[0], blobs=Path())
+        played(event, forge, knowledge=known(SURE))
+        states.append((forge.subjects[7].labels, own_comments(forge)))
+    assert states[0] == states[1]
+
+
 def test_a_label_that_a_person_took_off_stays_off() -> None:
     text = "triage: {actions: [labels, comment], apply: {}, labels: [bug]}\non: {edited: triage}"
     event = opened()
@@ -167,7 +182,7 @@ def test_a_label_that_a_person_took_off_stays_off() -> None:
     answer, _ = played(edited, forge, knowledge=known(SURE))
     assert "bug" not in forge.subjects[7].labels
     assert not [each for each in answer.outputs if isinstance(each, LabelChange)]
-    assert "Labels put on" not in own_comments(forge)[0]
+    assert "- **Labels:**" not in own_comments(forge)[0]
 
 
 def test_words_of_rules_stand_as_they_are_and_share_the_comment() -> None:

@@ -57,6 +57,7 @@ BY_NAME = {
 }
 CREDIT_WORDS = ("insufficient_quota", "credit balance", "insufficient balance", "billing")
 CONTEXT_WORDS = ("context length", "context window", "maximum context", "prompt is too long", "too many tokens")
+SHAPE_WORDS = ("response_format", "json_schema", "structured output", "requested parameters", "grammar")
 
 
 def classify(error: Exception) -> Fault:
@@ -69,6 +70,8 @@ def classify(error: Exception) -> Fault:
         return NO_CREDIT
     if status in (400, 413) and any(word in text for word in CONTEXT_WORDS):
         return CONTEXT
+    if status in (404, 500, 501) and any(word in text for word in SHAPE_WORDS):
+        return BAD_REQUEST  # how some routers and servers of one's own say that they know no schema
     if "llm provider not provided" in text:
         return NOT_FOUND
     if isinstance(status, int) and 400 <= status < 500 and status != 408:

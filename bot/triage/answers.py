@@ -117,10 +117,13 @@ def triage_answer(
     policy: Policy,
     *,
     earlier: Earlier | None = None,
+    looked: bool = False,
     security_policy: str = "",
 ) -> Answer:
     """Labels that are new on the issue, and one comment where policy wants it."""
-    outputs = triage_outputs(subject, found, ruled, policy, earlier=earlier, security_policy=security_policy)
+    outputs = triage_outputs(
+        subject, found, ruled, policy, earlier=earlier, looked=looked, security_policy=security_policy
+    )
     number = subject.number
     return Answer(
         code="triage",
@@ -143,17 +146,19 @@ def triage_outputs(
     policy: Policy,
     *,
     earlier: Earlier | None = None,
+    looked: bool = False,
     security_policy: str = "",
 ) -> tuple[Output, ...]:
     """What a judgement writes: labels, and one comment for the issue, however often it is judged.
 
-    A label that was put on before and is gone now was taken off by a person, and stays off.
+    A label that was named before and is gone now was taken off by a person, and stays off. What is said is the same
+    before and after the labels are put on, so that a try that was cut short between both is made good by the next.
+    `looked` says that the comments were read just now, so that without `earlier` there is none.
     """
     before = {label.casefold() for label in earlier.labels} if earlier else set[str]()
     there = {label.casefold() for label in subject.labels}
     applied = [each.label for each in found.labels if each.apply]
-    add = tuple(label for label in applied if label.casefold() not in there | before)
-    ours = [label for label in applied if label in add or label.casefold() in there & before]
+    fitting = [label for label in applied if label.casefold() in there or label.casefold() not in before]
     parts = list(ruled.comments)
     if "comment" in policy.triage.actions and is_worth_saying(found):
         digest = digest_of(subject, policy)
@@ -161,10 +166,11 @@ def triage_outputs(
             digest=digest,
             by=found.by,
             asked=(earlier.asked if earlier else "") or (digest if found.question else ""),
-            labels=tuple(dict.fromkeys((*(earlier.labels if earlier else ()), *add)))[:100],
+            labels=tuple(dict.fromkeys((*(earlier.labels if earlier else ()), *fitting)))[:100],
         )
-        parts = [state_line(state), *parts, triage_words(found, put_on=ours, security_policy=security_policy)]
-    return (*_labels(subject.number, add), *_words(subject.number, parts))
+        parts = [state_line(state), *parts, triage_words(found, fitting=fitting, security_policy=security_policy)]
+    add = tuple(label for label in fitting if label.casefold() not in there)
+    return (*_labels(subject.number, add), *_words(subject.number, parts, new=looked and earlier is None))
 
 
 def ruled_answer(event: Event, subject: Subject, ruled: Ruled, words: str = "") -> Answer:
@@ -180,9 +186,9 @@ def _labels(number: int, add: tuple[str, ...]) -> tuple[Output, ...]:
     return (LabelChange(key="labels", number=number, add=add),) if add else ()
 
 
-def _words(number: int, parts: Sequence[str]) -> tuple[Output, ...]:
+def _words(number: int, parts: Sequence[str], *, new: bool = False) -> tuple[Output, ...]:
     body = "\n\n".join(parts)[:60_000]
-    return (Note(key="triage", number=number, marker=triage_marker(number), body=body),) if body else ()
+    return (Note(key="triage", number=number, marker=triage_marker(number), body=body, new=new),) if body else ()
 
 
 def sign(event: Event, number: int, content: str = "eyes") -> tuple[Output, ...]:

@@ -45,7 +45,14 @@ def judged(case: Case, task: Task, subject: Subject, ruled: Ruled) -> Answer:
         asked=earlier is not None and earlier.asked_before(digest),
     )
     return triage_answer(
-        case.event, subject, found, ruled, case.policy, earlier=earlier, security_policy=facts.security_policy
+        case.event,
+        subject,
+        found,
+        ruled,
+        case.policy,
+        earlier=earlier,
+        looked="comment" in case.policy.triage.actions,
+        security_policy=facts.security_policy,
     )
 
 

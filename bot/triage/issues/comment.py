@@ -38,7 +38,7 @@ class Earlier(Value):
     asked: Annotated[str, StringConstraints(max_length=64)] = ""
     """The digest of when its author was asked something, empty for never."""
     labels: Annotated[tuple[str, ...], Field(max_length=100)] = ()
-    """Labels that were put on, then or before."""
+    """Labels that were on it or put on, then or before."""
 
     def asked_before(self, digest: str) -> bool:
         """Whether another text was asked something; the same text keeps its question, in the same comment."""
@@ -88,11 +88,11 @@ def is_worth_saying(found: Triage) -> bool:
 # --- words ------------------------------------------------------------------------------------------------------
 
 
-def triage_words(found: Triage, *, put_on: Sequence[str], security_policy: str = "") -> str:
-    """The judgement for people. `put_on` are the labels that the bot puts on itself."""
+def triage_words(found: Triage, *, fitting: Sequence[str], security_policy: str = "") -> str:
+    """The judgement for people. `fitting` are the labels that are on it, or are put on with it."""
     if found.security:
-        return _security(found, put_on, security_policy)
-    lines = [f"- **{name}:** {words}" for name, words in _facts(found, put_on) if words]
+        return _security(found, fitting, security_policy)
+    lines = [f"- **{name}:** {words}" for name, words in _facts(found, fitting) if words]
     parts = ["### Triage", "\n".join(lines)]
     if found.question:
         parts += ["**A question to the author:**", fenced(_plain(found.question), "text")]
@@ -100,28 +100,28 @@ def triage_words(found: Triage, *, put_on: Sequence[str], security_policy: str =
     return "\n\n".join(part for part in parts if part)
 
 
-def _security(found: Triage, put_on: Sequence[str], path: str) -> str:
+def _security(found: Triage, fitting: Sequence[str], path: str) -> str:
     where = f"as {_code(path)} says" if path else "as the repository's security policy says, if it has one"
     words = (
         "This seems to report a vulnerability, so nothing of it is repeated here. "
         f"Please report vulnerabilities privately, {where}; maintainers may want to hide or move this text."
     )
-    labels = [_label(each) for each in found.labels if each.label in put_on]
-    return "\n\n".join(part for part in ("### Triage", words, _list("Labels put on", labels), _origin(found)) if part)
+    labels = [_label(each) for each in found.labels if each.label in fitting]
+    return "\n\n".join(part for part in ("### Triage", words, _list("Labels", labels), _origin(found)) if part)
 
 
 def _list(name: str, items: Sequence[str]) -> str:
     return f"- **{name}:** {', '.join(items)}" if items else ""
 
 
-def _facts(found: Triage, put_on: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _facts(found: Triage, fitting: Sequence[str]) -> Iterator[tuple[str, str]]:
     if found.spam:
         yield "Spam", "this does not seem to be about the project"
     yield "Type", found.type or "can't be told"
     yield "Priority", found.priority
     if found.area:
         yield "Area", _code(found.area)
-    yield "Labels put on", ", ".join(_label(each) for each in found.labels if each.label in put_on)
+    yield "Labels", ", ".join(_label(each) for each in found.labels if each.label in fitting)
     yield "Proposed labels", ", ".join(_label(each) for each in found.labels if not each.apply)
     yield "Maybe the same as", ", ".join(map(_neighbour, found.duplicates))
     if found.fixed_by is not None:
