@@ -6,7 +6,7 @@ Strangers' and models' words are shown as they are, without control characters, 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -14,7 +14,9 @@ from rich.text import Text
 
 from bot.telemetry.display import is_log
 from bot.telemetry.lines import clean, inert
+from bot.triage.pulls.answering import Step
 from bot.triage.pulls.comment import SIGNS, counted
+from bot.triage.pulls.loop import ENDINGS, Journey
 from bot.triage.pulls.merging import place_of
 from bot.triage.pulls.review_shape import DiffReview
 from bot.types.pull import PullTriage
@@ -125,6 +127,27 @@ def review_parts(found: DiffReview) -> list[RenderableType]:
         left = [("-", f"{each.path or '?'}: {each.reason}", "dim") for each in found.left_out]
         parts += [_heading("not looked at"), grid(left[:SHOWN]), *_more(len(left))]
     return parts
+
+
+def plan_parts(steps: Sequence[Step]) -> list[RenderableType]:
+    """What the bot would do, in order, and what it leaves to people."""
+    rows = [("bot" if each.kind != "for_person" else "people", each.text, "") for each in steps]
+    return [_heading("plan"), grid(rows or [("-", "Nothing is to be done.", "dim")])]
+
+
+def journey_parts(journey: Journey) -> list[RenderableType]:
+    """What was done, round by round, what each remark got, and why it ended."""
+    rows: list[Fact] = []
+    places = {each.id: f"{_place(each.path, each.line)}{each.author}" for each in journey.triage.feedback}
+    for one in journey.rounds:
+        for work in one.worked:
+            end = f"commit {work.commit[:12]}" if work.commit else "answered" if work.ok else f"failed: {work.trouble}"
+            rows.append((f"round {one.number}", f"{work.step.text} {end}", "passing" if work.ok else "failing"))
+            rows += [
+                ("", f"{places.get(each.feedback, each.feedback)}: {each.kind}. {_cut(each.text)}", "")
+                for each in work.answers
+            ]
+    return [_heading("work"), grid([*rows, ("end", ENDINGS[journey.ending], "")])]
 
 
 def _heading(text: str) -> RenderableType:

@@ -25,7 +25,7 @@ PAUSE_SECONDS = 5.0
 """Between two rounds."""
 
 Ending = Literal[
-    "ready", "over", "blocked", "waits", "nothing_succeeded", "stopped", "checks_too_slow", "rounds_used", "planned"
+    "ready", "over", "blocked", "waits", "nothing_succeeded", "stopped", "checks_too_slow", "rounds_used", "one_round"
 ]
 ENDINGS: Mapping[Ending, str] = {
     "ready": "It is ready: a person may merge it.",
@@ -36,7 +36,7 @@ ENDINGS: Mapping[Ending, str] = {
     "stopped": "A person stopped it.",
     "checks_too_slow": "The checks did not end in time.",
     "rounds_used": "It is not ready after all its rounds.",
-    "planned": "One round was made.",
+    "one_round": "One round was made.",
 }
 
 
