@@ -21,6 +21,12 @@ HOLD = 5.0
 """How many lessons' worth the usual scale weighs."""
 MARGIN = 0.75
 """Share of the wanted error that is aimed at: on new issues it comes out higher than on the lessons."""
+LESSONS = 90
+"""Fewer prove no threshold: with 60 the measured error was twice the wanted one."""
+FEWEST = 10
+"""Lessons that have to lie above a threshold."""
+LEAST = 0.5
+"""No threshold lies below: whoever is surer of the contrary does not act."""
 BINS = 10
 
 
@@ -96,14 +102,15 @@ def ece(confidence: Array, right: Mask) -> float:
     return sum(abs(sure - true) * count for sure, true, count in bins_of(confidence, right)) / total
 
 
-def threshold(confidence: Array, right: Mask, error: float) -> float | None:
-    """The lowest confidence above which the error is small enough; None if none is, or too few lie above it.
+def threshold(confidence: Array, error: float) -> float | None:
+    """The lowest confidence above which few enough are expected to be wrong; None with too few lessons, or above it.
 
-    Half a mistake is added, so that few lessons without a mistake prove nothing.
+    What is expected comes from the calibrated confidence itself: counting the mistakes among so few says less.
     """
-    order = np.argsort(-confidence, kind="stable")
-    sure, wrong = confidence[order], np.cumsum(~right[order])
-    rate = (wrong + 0.5) / np.arange(1, len(sure) + 1)
+    sure = -np.sort(-confidence)
+    number = np.arange(1, len(sure) + 1)
+    expected = np.cumsum(1 - sure) / number
     last = np.append(sure[1:] < sure[:-1], True)[: len(sure)]  # of equal ones all or none
-    fit = np.flatnonzero((rate <= MARGIN * error) & last)
-    return float(sure[fit[-1]]) if len(fit) else None
+    # Where most are certain, the mean would bear a few that are more likely wrong than right: never those.
+    fit = np.flatnonzero((expected <= MARGIN * error) & last & (number >= FEWEST) & (sure >= LEAST))
+    return float(sure[fit[-1]]) if len(fit) and len(sure) >= LESSONS else None

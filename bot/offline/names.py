@@ -31,8 +31,8 @@ _OTHER = re.compile(r"[^\w]+|_")
 
 
 def type_of_label(label: str, types: Mapping[str, IssueType] | None = None) -> IssueType | None:
-    """By the given mapping if there is one, else by name: `type: Bug`, `kind/bug` and `T-Defect` are all a bug."""
-    if types is not None:
-        return types.get(label)
+    """By the given mapping where it knows the label, else by name: `type: Bug`, `kind/bug`, `T-Defect` are all a bug."""
+    if types and label in types:
+        return types[label]
     bare = _PREFIX.sub("", label.strip()[:100])
     return NAMES.get(_OTHER.sub(" ", bare).strip().lower())
