@@ -113,4 +113,9 @@ def threshold(confidence: Array, error: float) -> float | None:
     last = np.append(sure[1:] < sure[:-1], True)[: len(sure)]  # of equal ones all or none
     # Where most are certain, the mean would bear a few that are more likely wrong than right: never those.
     fit = np.flatnonzero((expected <= MARGIN * error) & last & (number >= FEWEST) & (sure >= LEAST))
-    return float(sure[fit[-1]]) if len(fit) and len(sure) >= LESSONS else None
+    if not len(fit) or len(sure) < LESSONS:
+        return None
+    # Half way to the next lesson that would not do: among lessons that are all alike, a new one differs a little.
+    end = fit[-1]
+    following = float(sure[end + 1]) if end + 1 < len(sure) else LEAST
+    return (float(sure[end]) + max(following, LEAST)) / 2
