@@ -165,15 +165,14 @@ def _ruled(
         truth = np.array([[float(kind == each) for each in ISSUE_TYPES] for kind in targets.kinds])
         curve = curve_of(type_scores[known], truth[known])
         beliefs = curve.types(type_scores)
-        right = beliefs.argmax(axis=1) == truth.argmax(axis=1)
-        types = Rule("", curve, threshold(beliefs.max(axis=1)[known], right[known], error))
+        types = Rule("", curve, threshold(beliefs.max(axis=1)[known], error))
     labels = []
     for number, name in enumerate(targets.names):
         column = label_scores[:, [number]] * LABEL_SCORE
         there = targets.labels[:, [number]] > 0
         curve = curve_of(column, there.astype(np.float64))
         chance = curve.chance(column[:, 0])
-        labels.append(Rule(name, curve, threshold(chance, there[:, 0], error)))
+        labels.append(Rule(name, curve, threshold(chance, error)))
     return Taught(space, learned_of(words, weights), types, tuple(labels)), beliefs
 
 

@@ -47,7 +47,7 @@ class Space:
     usual: Floats
     """Mean of each sign over the lessons."""
     spread: Floats
-    """Standard deviation of each, not below a tenth."""
+    """Standard deviation of each and a tenth, so that a rare sign does not outweigh all."""
     signs: Floats
     """The lessons' signs by both."""
     middle: Floats
@@ -83,7 +83,7 @@ def space_of(seen: Seen) -> tuple[Space, Rows]:
     """The space that the lessons span, and their rows of words, which only fitting needs."""
     known = vocabulary(seen.words)
     usual = seen.signs.mean(axis=0)
-    spread = np.maximum(seen.signs.std(axis=0), np.float32(0.1))
+    spread = seen.signs.std(axis=0) + np.float32(0.1)
     middle = seen.meant.mean(axis=0)
     space = Space(
         known=known,
@@ -103,7 +103,7 @@ def kernel_of(space: Space, words: Rows) -> Array:
 
 def learned_of(words: Rows, weights: Array) -> Learned:
     """The lessons' weights, and from them the terms'."""
-    return Learned(words.summed(weights).astype(np.float32), weights.astype(np.float32))
+    return Learned(words.summed(weights).astype(np.float32, order="C"), weights.astype(np.float32, order="C"))
 
 
 def scores_of(space: Space, learned: Learned, seen: Seen) -> Array:
