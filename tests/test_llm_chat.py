@@ -16,6 +16,7 @@ from bot.agent.runtimes.builtin import BuiltinRuntime
 from bot.errors import ConfigurationError, ModelError
 from bot.llm.budget import Budget, BudgetExceeded
 from bot.llm.chat import ATTEMPTS, FIRST_PAUSE, open_model
+from bot.llm.library import litellm
 from bot.llm.models import PROVIDERS, access, choose_model
 from bot.llm.wire import decode_message, encode_messages, without_fence
 from bot.protocols import LLM
@@ -237,7 +238,7 @@ def test_counting_is_rather_too_high() -> None:
     assert llm.count([Message(role="user", content="\u6f22" * 90)]) >= 90
 
 
-@pytest.mark.parametrize("name", PROVIDERS)
+@pytest.mark.parametrize("name", [name for name, each in PROVIDERS.items() if each.default])
 def test_every_default_is_found_by_its_key_and_knows_tools(name: str) -> None:
     provider = PROVIDERS[name]
     environ = {provider.variables[0]: KEY}
@@ -249,6 +250,44 @@ def test_every_default_is_found_by_its_key_and_knows_tools(name: str) -> None:
     llm = open_model(settings, None, environ)
     assert llm.window >= 100_000
     assert llm.estimate(ASK) > 0
+
+
+SPECIFIED = {
+    "anthropic": ("anthropic", "ANTHROPIC_API_KEY"),
+    "openai": ("openai", "OPENAI_API_KEY"),
+    "google": ("gemini", "GEMINI_API_KEY"),
+    "mistral": ("mistral", "MISTRAL_API_KEY"),
+    "azure": ("azure", "AZURE_API_KEY"),
+    "ollama": ("ollama", None),
+}
+"""Provider as people call it -> litellm's prefix, and the variable with its key."""
+
+
+@pytest.mark.parametrize("name", SPECIFIED)
+def test_providers_with_their_prefix_and_key(name: str) -> None:
+    prefix, variable = SPECIFIED[name]
+    environ = {"AZURE_API_BASE": "https://acme.example"} if name == "azure" else {}
+    settings = Settings(model=f"{name}/some-model")
+    if variable:
+        with pytest.raises(ConfigurationError, match="model_key_missing") as caught:
+            access(settings, None, environ)
+        assert variable in caught.value.hint
+        environ[variable] = KEY
+    reached = access(settings, None, environ)
+    assert reached.model == f"{prefix}/some-model"
+    assert reached.url == environ.get("AZURE_API_BASE")
+    assert (reached.key.get_secret_value() if reached.key else None) == (KEY if variable else None)
+    assert litellm().get_llm_provider(reached.model)[1] == prefix, "litellm calls it so, too"
+
+
+def test_providers_whose_customers_have_addresses_of_their_own() -> None:
+    with pytest.raises(ConfigurationError, match="model_url_missing"):
+        access(Settings(model="azure/mine"), None, {"AZURE_API_KEY": KEY})
+    assert choose_model(Settings(), {"AZURE_API_KEY": KEY}) is None, "nobody knows the name of a deployment"
+    far = access(Settings(model="ollama_chat/llama"), None, {"OLLAMA_API_BASE": "http://127.0.0.1:11434"})
+    assert (far.url, far.key and far.key.get_secret_value()) == ("http://127.0.0.1:11434", "none")
+    own = Settings(model="azure/mine", model_url="http://127.0.0.1:9")
+    assert access(own, None, {"AZURE_API_KEY": KEY, "AZURE_API_BASE": "https://x"}).url == "http://127.0.0.1:9"
 
 
 def test_a_policy_chooses_only_among_what_the_operator_allows() -> None:
