@@ -34,6 +34,7 @@ from bot.types.event import Repository, Subject
 from bot.types.model import Completion, Message, ToolSpec
 from bot.types.output import LabelChange, Note, Output
 from bot.types.task import Task
+from bot.types.triage import Chosen, Triage
 from bot.types.value import Value
 
 VERSION = 1
@@ -159,27 +160,21 @@ def judge_all(basis: Basis, subjects: Sequence[Subject], journal: Journal[Entry]
 
 def _still_true(basis: Basis, subject: Subject, entry: Entry | None) -> Entry | None:
     """What an earlier call found, where it would be found again."""
-    if entry is None or entry.row.failure is not None or entry.row.updated_at != subject.updated_at:
+    if entry is None or entry.row.failure is not None or entry.row.found is None:
         return None
-    same = (entry.basis, entry.text) == (basis.digest, digest_of(subject, basis.policy))
-    return entry if same else None
+    if (entry.basis, entry.text) != (basis.digest, digest_of(subject, basis.policy)):
+        return None
+    # A call that was ended while it wrote may have changed the issue itself.
+    begun = basis.writes and not entry.row.written and not entry.row.left
+    return entry if begun or entry.row.updated_at == subject.updated_at else None
 
 
 def _judged(basis: Basis, subject: Subject) -> Entry:
     earlier = _earlier(basis, subject)
     ruled = by_rules(subject, basis.policy)
     digest = digest_of(subject, basis.policy)
-    purse = basis.purse
-    found = judge_issue(
-        subject,
-        policy=basis.policy,
-        task=basis.task,
-        facts=basis.facts,
-        knowledge=basis.knowledge,
-        model=(lambda name: purse) if purse is not None else None,
-        ruled=ruled,
-        asked=earlier is not None and earlier.asked_before(digest),
-    )
+    asked = earlier is not None and earlier.asked_before(digest)
+    found = _found(basis, subject, ruled, asked=asked)
     row = Row(
         number=subject.number,
         title=subject.title,
@@ -192,6 +187,23 @@ def _judged(basis: Basis, subject: Subject) -> Entry:
     return Entry(basis=basis.digest, text=digest, row=row)
 
 
+def _found(basis: Basis, subject: Subject, ruled: Ruled, *, asked: bool) -> Triage:
+    purse = basis.purse
+    if purse is None and basis.knowledge is None:  # as for an event: nobody but the rules is heard
+        labels = tuple(Chosen(label=label, confidence=1.0, by="rule", apply=True) for label in ruled.labels)
+        return Triage(labels=labels, reason=ruled.reason)
+    return judge_issue(
+        subject,
+        policy=basis.policy,
+        task=basis.task,
+        facts=basis.facts,
+        knowledge=basis.knowledge,
+        model=(lambda name: purse) if purse is not None else None,
+        ruled=ruled,
+        asked=asked,
+    )
+
+
 def _left(subject: Subject, ruled: Ruled) -> str:
     """Why an event of it would write nothing, or something else."""
     if subject.locked:
@@ -202,8 +214,15 @@ def _left(subject: Subject, ruled: Ruled) -> str:
 def _outputs(basis: Basis, subject: Subject, row: Row, ruled: Ruled, earlier: Earlier | None) -> tuple[Output, ...]:
     if row.found is None:
         return ()
-    path = basis.facts.security_policy
-    return triage_outputs(subject, row.found, ruled, basis.policy, earlier=earlier, security_policy=path)
+    return triage_outputs(
+        subject,
+        row.found,
+        ruled,
+        basis.policy,
+        earlier=earlier,
+        looked=_looks(basis),
+        security_policy=basis.facts.security_policy,
+    )
 
 
 def _with(row: Row, outputs: Sequence[Output]) -> Row:
@@ -213,10 +232,16 @@ def _with(row: Row, outputs: Sequence[Output]) -> Row:
 
 def _earlier(basis: Basis, subject: Subject) -> Earlier | None:
     """What our comment on it remembers. A dry run does without: a question for each issue would be a high price."""
-    if not basis.writes or "comment" not in basis.policy.triage.actions:
+    if not _looks(basis):
         return None
     reader = basis.deps.reader
     return earlier_of(reader.comments(subject.number), reader.viewer().id, subject.number)
+
+
+def _looks(basis: Basis) -> bool:
+    """Whether our earlier comment is looked for, as for an event: somebody but the rules may say something in it."""
+    judges = basis.purse is not None or basis.knowledge is not None
+    return basis.writes and judges and "comment" in basis.policy.triage.actions
 
 
 def _written(basis: Basis, subject: Subject, entry: Entry, *, doubt: bool) -> Entry:
@@ -229,7 +254,9 @@ def _written(basis: Basis, subject: Subject, entry: Entry, *, doubt: bool) -> En
     for output in outputs:
         safe = type(output).model_validate(redact_data(output.model_dump(), deps.secrets))
         deps.writer.apply(safe, blobs=deps.settings.state, doubt=doubt)
-    row = _with(row, outputs) if not doubt else row
+    kept = tuple(each for each in row.put_on if each in now.labels) if doubt else ()
+    row = _with(row, outputs)
+    row = row.changed(put_on=tuple(dict.fromkeys((*kept, *row.put_on))))  # an earlier call may have put some on
     if outputs:  # our own change is not one that wants another judgement
         after = deps.reader.subject(subject.number, kind="issue")
         row = row.changed(updated_at=after.updated_at if after else "")
