@@ -133,6 +133,39 @@ def test_labels_that_the_repository_does_not_have_never_come() -> None:
     assert {each.label for each in found.labels} <= {each.name for each in FACTS.labels}
 
 
+names = st.sampled_from([*(each.name for each in FACTS.labels), "BUG", "long gone", "admin", "p1"])
+beliefs = st.builds(
+    Belief, label=names, probability=st.floats(0, 1), threshold=st.none() | st.floats(0, 1)
+)  # fmt: skip
+policies = st.fixed_dictionaries(
+    {
+        "labels": st.lists(names.filter(lambda name: name != "BUG"), max_size=3, unique=True),
+        "actions": st.lists(st.sampled_from(["labels", "comment"]), max_size=2, unique=True),
+        "rules": st.lists(st.just({"when": {"title": "crash"}, "then": {"labels": ["p1"]}}), max_size=1),
+    },
+    optional={"apply": st.just({})},
+)
+
+
+@given(policies, st.lists(beliefs, max_size=5), st.dictionaries(names, st.floats(0, 1), max_size=4), st.booleans())
+@settings(deadline=None)
+def test_nothing_is_put_on_that_policy_does_not_permit(
+    wanted: dict[str, list[str]], sure: list[Belief], chosen: dict[str, float], with_model: bool
+) -> None:
+    text = json.dumps({"triage": wanted})
+    says = SURE.changed(labels=tuple(sure))
+    found = judged([said(labels=chosen)] if with_model else None, text=text, knowledge=known(says))
+    listed = wanted["labels"] or [each.name for each in FACTS.labels]
+    by_rules = {"p1"} if wanted["rules"] else set[str]()
+    for each in found.labels:
+        assert each.label in by_rules or each.label in listed
+        if each.apply and each.by != "rule":
+            assert "labels" in wanted["actions"]
+            assert each.label in wanted["labels"] if each.by == "model" else "apply" in wanted
+    assert by_rules <= set(put_on(found))
+    assert len({each.label.casefold() for each in found.labels}) == len(found.labels)
+
+
 def test_rules_always_count_and_come_first() -> None:
     text = "triage: {rules: [{when: {title: crash}, then: {labels: [enhancement, brand-new]}}], actions: [comment]}"
     found = judged([said(type="bug")], text=text, knowledge=known(SURE))

@@ -87,12 +87,12 @@ def is_area(label: str) -> bool:
 def question_of(known: Known, *, tokens: int = TOKENS) -> Question:
     """The question, as complete as its budget allows: neighbours and files go first, then text, then labels."""
     body = packed(known.subject.body)
-    asked = _asked(known, body, _Plan())
-    for plan in _plans():
+    *plans, last = _plans()
+    for plan in plans:
         asked = _asked(known, body, plan)
         if size_of(asked) <= tokens:
-            break
-    return asked
+            return asked
+    return _asked(known, body, last)
 
 
 def size_of(question: Question) -> int:

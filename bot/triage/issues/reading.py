@@ -56,6 +56,7 @@ _ALIASES = {
     "is_spam": "spam", "security_sensitive": "security", "is_security": "security", "relevant_files": "files",
     "effort": "size", "component": "area",
 }  # fmt: skip
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-ZÀ-Þ\"'(])")
 Choice = TypeVar("Choice", bound=str)
 
 
@@ -156,9 +157,15 @@ def _reading(answer: Mapping[str, Any], ids: Ids) -> Reading:
         agent=truth(answer.get("agent")),
         agent_why=prose(answer.get("agent_why"), REASON),
         why=prose(answer.get("why"), REASON),
-        summary=prose(answer.get("summary"), SUMMARY),
-        question=prose(answer.get("question"), QUESTION),
+        summary=" ".join(_SENTENCE.split(prose(answer.get("summary"), SUMMARY), 2)[:2]),
+        question=_one_question(prose(answer.get("question"), QUESTION)),
     )
+
+
+def _one_question(text: str) -> str:
+    """Up to the first question mark: more is not asked."""
+    first, mark, _ = text.partition("?")
+    return first + mark
 
 
 # --- values that may be written in many ways --------------------------------------------------------------------
