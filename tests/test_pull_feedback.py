@@ -205,6 +205,13 @@ def test_a_thread_as_a_value() -> None:
     assert (ghost.author, ghost.writer) == ("", False)
 
 
+def test_what_our_own_review_found_is_an_opinion_and_holds_nothing_up() -> None:
+    ours = said("<!-- sandpiper:finding=0123456789abcdef -->\n**🔴 High**\n\nRows are dropped.")
+    (found,) = feedback_of(pull(threads=(thread(ours),)))
+    assert (found.severity, found.writer) == ("high", False)
+    assert outstanding([found]) == ()
+
+
 def test_a_writer_is_known_by_a_review_too() -> None:
     state = pull(threads=(thread(said("It breaks.", MARIA, writer=False)),), reviews=(review("commented"),))
     assert feedback_of(state)[0].writer

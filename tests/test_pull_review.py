@@ -19,7 +19,7 @@ from bot.triage.asking import Unusable
 from bot.triage.pulls.answers import read_answer
 from bot.triage.pulls.pieces import LINE, pieces_of
 from bot.triage.pulls.review import Allowance, review_diff
-from bot.triage.pulls.review_shape import CATEGORIES, DiffReview, answer_schema, findings_of
+from bot.triage.pulls.review_shape import CATEGORIES, DiffReview, answer_schema
 from bot.triage.pulls.skipping import why_skipped
 
 DIFF = """\
@@ -89,9 +89,8 @@ def test_a_review_with_a_finding_on_its_line() -> None:
     assert (found.ready_to_merge, found.merge_blockers) == (False, ("app.py:3: It runs what anybody types.",))
     assert (found.files, found.usage.steps, found.assessment) == (1, 1, "Small.")
     assert [(each.path, each.reason, each.benign) for each in found.left_out] == [("uv.lock", "a lock file", True)]
-    (finding,) = findings_of(found)
-    assert finding.line in anchors(DIFF)[finding.path][0]
-    assert (finding.severity, finding.suggestion) == ("high", "y = int(input())")
+    assert issue.line in anchors(DIFF)[issue.path][0], "GitHub takes a remark there"
+    assert issue.suggestion == "y = int(input())"
     assert llm.tools == [()], "a review gives the model no tools"
     assert DiffReview.model_validate_json(found.model_dump_json()) == found
 
@@ -311,7 +310,6 @@ def test_findings_on_other_files_are_dropped_and_counted() -> None:
     found, _ = reviewed(answer({**BAD, "path": "/etc/passwd"}, {**BAD, "path": "app.py", "line": 99}))
     assert [(each.path, each.line) for each in found.issues] == [("app.py", None)]
     assert found.dropped == 1
-    assert findings_of(found) == ()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ TEXT = 1_000
 """Characters of a remark that are kept."""
 SCAN = 65_536
 OURS = "<!-- sandpiper:"
-"""How a text of ours begins: what the bot's own reviews say is shown by them, but a thread of theirs is feedback."""
+"""How a text of ours begins. What our own reviews find is an opinion for people, and holds nothing up by itself."""
 
 _WORDS = re.compile(r"[^\W_]")
 _DONE = re.compile(
@@ -91,7 +91,7 @@ def _of_thread(thread: ThreadState, state: PullState) -> Feedback | None:
         severity=severity,
         auto=is_auto(first.body, severity),
         status=_thread_status(thread, state),
-        writer=_is_writer(first, state),
+        writer=_is_writer(first, state) and not first.body.startswith(OURS),
         url=first.url,
     )
 

@@ -68,7 +68,10 @@ def _against_wall(blocker: Blocker, found: Situation) -> tuple[Who, str]:
         case "stale_branch":
             return "author", f"Bring the branch up to date with {base}."
         case "branch_protection":
-            return "maintainer", f"See which rule of {base} holds it back."
+            return (
+                "maintainer",
+                f"See which rule of {base} holds it back: a required check that has not begun, perhaps.",
+            )
         case _:
             return "maintainer", blocker.text
 

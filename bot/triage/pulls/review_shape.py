@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, StringConstraints
 
 from bot.types.pull import Severity
-from bot.types.result import Finding, Usage
+from bot.types.result import Usage
 from bot.types.value import Value
 
 Category = Literal["bug", "security", "performance", "compatibility", "design", "test", "documentation", "style"]
@@ -92,29 +92,6 @@ class DiffReview(Value):
     """What the model cost."""
     trouble: str = ""
     """Why the model said nothing at all: an error's code; empty where it did, or where there is none."""
-
-
-def findings_of(review: DiffReview) -> tuple[Finding, ...]:
-    """Those issues that can become remarks on lines of a pull request."""
-    weights: dict[Severity, Literal["high", "medium", "low"]] = {
-        "critical": "high",
-        "high": "high",
-        "medium": "medium",
-        "low": "low",
-        "info": "low",
-    }
-    return tuple(
-        Finding(
-            path=each.path,
-            line=each.line,
-            first=each.first,
-            severity=weights[each.severity],
-            text=each.text,
-            suggestion=each.suggestion,
-        )
-        for each in review.issues
-        if each.line is not None
-    )
 
 
 def answer_schema() -> dict[str, Any]:
