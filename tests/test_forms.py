@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.triage.issues.form_files import IssueForm, parse_form
@@ -209,6 +209,7 @@ LINES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(LINES | st.text(max_size=20), max_size=20))
 def test_no_text_raises(lines: list[str]) -> None:
     body = "\n".join(lines)
@@ -217,6 +218,7 @@ def test_no_text_raises(lines: list[str]) -> None:
         labels_of_form(body, forms)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.lists(LINES, max_size=20).map(lambda lines: "\n".join(lines).encode()))
 def test_no_file_raises(data: bytes) -> None:
     parse_form("a.yml", data)

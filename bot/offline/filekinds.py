@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import Literal
 
 Kind = Literal["source", "test", "docs", "other", "vendored", "generated", "binary", "lock", "news"]
@@ -47,7 +46,7 @@ _VENDORED = _of(
 )
 _TESTS = _of("test tests testing spec specs __tests__ __mocks__ testdata fixtures e2e benchmarks bench")
 _DOC_FOLDERS = _of("doc docs documentation examples example samples website man")
-_TEST_NAME = re.compile(r"(?:^|[_.-])(?:tests?|spec|conftest)(?:[_.-]|$)|[a-z0-9](?:Test|Tests|TestCase|Spec|IT)\.")
+_TEST_NAME = re.compile(r"(?:^|[_.-])(?:tests?|spec|conftest)(?:[_.-]|$)|[A-Za-z0-9](?:Test|Tests|TestCase|Spec|IT)\.")
 _NEWS = re.compile(
     r"(?i)^(?:change|changes|changelog|news|history|release[_-]?notes|authors|contributors)(?:$"
     r"|[-_.])"
@@ -68,9 +67,9 @@ _LONG_LINE = 1_000
 
 def kind_of(path: str) -> Kind:
     """The kind by the path alone."""
-    place = PurePosixPath(path)
-    name, ending = place.name, place.suffix[1:].lower()
-    folders = [part.lower() for part in place.parts[:-1]]
+    *folders, _ = path.lower().split("/")
+    name = path.rpartition("/")[2]
+    ending = name.rpartition(".")[2].lower() if "." in name else ""
     if name.lower() in _LOCKS:
         return "lock"
     if not _VENDORED.isdisjoint(folders):

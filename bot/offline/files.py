@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from array import array
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bot.offline.filekinds import PRIORS, Kind, kind_by_content, kind_of
-from bot.offline.filewords import words_of_path, words_of_program, words_of_question
+from bot.offline.filewords import identifiers_of, parts_of, words_of_path, words_of_question
 from bot.offline.mentions import Names
 from bot.types.triage import RelevantFile
 
@@ -32,7 +33,7 @@ TOTAL_LIMIT = 64 * 1024 * 1024
 FILES = 20_000
 """Files that are indexed."""
 WORDS = 4_000
-"""Distinct words of a file that are kept, most frequent first."""
+"""Distinct identifiers of a file that are kept, most frequent first."""
 PATH_WEIGHT = 12.0
 """How often a word of the path counts; it and the numbers below were chosen on the histories of six repositories."""
 K1, B = 2.0, 0.35
@@ -52,8 +53,16 @@ class FileIndex:
     """How likely work happens there at all, 0 to 1."""
     lengths: Floats
     """Words of each text."""
-    postings: Mapping[str, tuple[Rows, Floats, Floats]]
-    """Word -> rows that have it, how often in the text, how often in the path."""
+    identifiers: Mapping[str, Sequence[int]]
+    """Word -> numbers of the identifiers that have it as a part. They are put together only when they are asked for."""
+    starts: NDArray[np.int64]
+    """Number of an identifier -> where its entries begin in the two below."""
+    rows: Rows
+    """Row of each entry."""
+    often: Floats
+    """How often the row's text has the identifier."""
+    named: Mapping[str, tuple[array[int], array[float]]]
+    """Word -> rows whose path has it, and how often."""
     names: Names
     """Where names of files lead."""
 
@@ -64,8 +73,8 @@ class FileWords:
 
     kind: Kind
     """What kind it is."""
-    counts: Mapping[str, int]
-    """Word -> how often."""
+    counts: Mapping[bytes, int]
+    """Identifier -> how often."""
 
 
 def build(paths: Iterable[str], read: Read) -> FileIndex:
@@ -89,30 +98,39 @@ def words_of_file(kind: Kind, data: bytes | None) -> FileWords:
     kind = kind_by_content(kind, data)
     if kind in ("binary", "generated"):
         return FileWords(kind, {})
-    counts = words_of_program(data)
+    counts = identifiers_of(data)
     return FileWords(kind, dict(counts.most_common(WORDS)) if len(counts) > WORDS else dict(counts))
 
 
 def index_of(rows: Sequence[tuple[str, FileWords]]) -> FileIndex:
     """An index of files whose words are known; a path may come with several texts."""
-    gathered: dict[str, tuple[array[int], array[float], array[float]]] = {}
+    numbers: defaultdict[bytes, int] = defaultdict()
+    numbers.default_factory = numbers.__len__  # a new identifier gets the next number
+    entries, often = array("i"), array("f")
+    named: dict[str, tuple[array[int], array[float]]] = {}
     for row, (path, words) in enumerate(rows):
-        named = words_of_path(path)
-        for word in (*words.counts, *(each for each in named if each not in words.counts)):
-            entry = gathered.get(word)
-            if entry is None:
-                entry = gathered[word] = (array("i"), array("f"), array("f"))
-            entry[0].append(row)
-            entry[1].append(words.counts.get(word, 0))
-            entry[2].append(named.get(word, 0))
+        entries.extend(map(numbers.__getitem__, words.counts))
+        often.extend(words.counts.values())
+        for word, count in words_of_path(path).items():
+            at, counts = named.setdefault(word, (array("i"), array("f")))
+            at.append(row)
+            counts.append(count)
+    identifiers: dict[str, list[int]] = {}
+    for name, number in numbers.items():
+        for word in parts_of(name.decode("ascii")):
+            identifiers.setdefault(word, []).append(number)
+    flat = np.frombuffer(entries, np.int32) if entries else np.zeros(0, np.int32)
+    order = np.argsort(flat, kind="stable")
+    sizes = [len(words.counts) for _, words in rows]
     return FileIndex(
         paths=tuple(path for path, _ in rows),
         priors=np.array([PRIORS[words.kind] for _, words in rows], dtype=np.float32),
         lengths=np.array([sum(words.counts.values()) for _, words in rows], dtype=np.float32),
-        postings={
-            word: (np.frombuffer(at, np.int32), np.frombuffer(text, np.float32), np.frombuffer(path, np.float32))
-            for word, (at, text, path) in gathered.items()
-        },
+        identifiers=identifiers,
+        starts=np.searchsorted(flat[order], np.arange(len(numbers) + 1)),
+        rows=np.repeat(np.arange(len(rows), dtype=np.int32), sizes)[order],
+        often=np.array(often, dtype=np.float32)[order],
+        named=named,
         names=Names([path for path, _ in rows]),
     )
 
@@ -138,18 +156,30 @@ def _by_words(index: FileIndex, words: Mapping[str, float], alive: NDArray[np.bo
     count = int(alive.sum())
     norm = 1 - B + B * index.lengths / max(float(index.lengths[alive].mean()), 1.0)
     for word, weight in words.items():
-        posting = index.postings.get(word)
-        if posting is None:
-            continue
-        rows, texts, paths = posting
-        kept = alive[rows]
-        having = int(kept.sum())
-        if not having:
-            continue
-        rarity = np.log1p((count - having + 0.5) / (having + 0.5))
-        often = texts / norm[rows] + PATH_WEIGHT * paths
-        scores[rows] += np.where(kept, weight * rarity * often * (K1 + 1) / (often + K1), 0).astype(np.float32)
+        often = (_in_texts(index, word) / norm + PATH_WEIGHT * _in_paths(index, word)) * alive
+        having = int(np.count_nonzero(often))
+        if having:
+            rarity = np.log1p((count - having + 0.5) / (having + 0.5))
+            scores += (weight * rarity * (K1 + 1) * often / (often + K1)).astype(np.float32)
     return scores
+
+
+def _in_texts(index: FileIndex, word: str) -> NDArray[np.float64]:
+    """How often each row's text has a word, in whichever identifiers."""
+    spans = [slice(*index.starts[number : number + 2].tolist()) for number in index.identifiers.get(word, ())]
+    if not spans:
+        return np.zeros(len(index.paths))
+    rows = np.concatenate([index.rows[span] for span in spans])
+    often = np.concatenate([index.often[span] for span in spans])
+    return np.bincount(rows, weights=often, minlength=len(index.paths)).astype(np.float64)
+
+
+def _in_paths(index: FileIndex, word: str) -> NDArray[np.float64]:
+    found = np.zeros(len(index.paths))
+    if word in index.named:
+        rows, counts = index.named[word]
+        found[np.array(rows)] = np.array(counts)
+    return found
 
 
 def paths_of(folder: Path, *, most: int = 100_000) -> tuple[str, ...]:
@@ -192,11 +222,14 @@ def _read_inside(folder: Path, parts: Sequence[str]) -> bytes | None:
         handle = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
     finally:
         os.close(at)
-    with os.fdopen(handle, "rb") as file:
-        state = os.fstat(file.fileno())
+    try:
+        state = os.fstat(handle)
         if not stat.S_ISREG(state.st_mode) or state.st_size > FILE_LIMIT:
             return None
-        data = file.read(FILE_LIMIT + 1)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            data = file.read(FILE_LIMIT + 1)
+    finally:
+        os.close(handle)
     return data if len(data) <= FILE_LIMIT else None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from functools import lru_cache
 
 LONGEST = 60
 """Characters of the longest word; longer ones are hashes and encoded data."""
@@ -54,16 +53,12 @@ def words_of_path(path: str) -> Counter[str]:
     return counts
 
 
-def words_of_program(data: bytes) -> Counter[str]:
-    """The words of a file's text, those that it defines several times."""
+def identifiers_of(data: bytes) -> Counter[bytes]:
+    """The identifiers of a file's text, as they are written; those that it defines count several times."""
     found = Counter(_IDENTIFIER.findall(data))
     for name in _DEFINITION.findall(data):
         found[name] += DEFINED
-    counts: Counter[str] = Counter()
-    for name, count in found.items():
-        for word in parts_of(name.decode("ascii", "replace")):
-            counts[word] += count
-    return counts
+    return found
 
 
 def words_of_question(title: str, body: str) -> Mapping[str, float]:
@@ -80,7 +75,6 @@ def words_of_question(title: str, body: str) -> Mapping[str, float]:
     return dict(sorted(kept, key=lambda each: -each[1])[:TERMS])
 
 
-@lru_cache(maxsize=200_000)
 def parts_of(name: str) -> tuple[str, ...]:
     """An identifier in lower case as a whole, and its parts: `parseHTTPHeader` has parse, http and header."""
     parts = _PART.findall(name)

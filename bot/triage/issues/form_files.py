@@ -35,7 +35,7 @@ _KINDS: dict[str, FieldKind] = {
 }
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(\S.*)")
-_STRONG = re.compile(r" {0,3}(?:\*\*|__)(\S[^*_]*)(?:\*\*|__)[ \t]*:?[ \t]*")
+_STRONG = re.compile(r" {0,3}(?:\*\*|__)(\S[^*_]*)(?:\*\*|__)[ \t:]*")
 
 
 class FormField(Value):
