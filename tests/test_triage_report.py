@@ -44,7 +44,11 @@ def measured(**more: object) -> Measured:
         "lessons": 500,
         "corrections": 23,
         "types": (row("bug"), row("feature"), row("question")),
-        "labels": (row("bug", threshold=0.8121, coverage=0.3, error=0.04), row("docs")),
+        "labels": (
+            row("Bug", threshold=0.9, coverage=0.2, error=0.01),
+            row("area: parser", threshold=0.8121, coverage=0.3, error=0.04),
+            row("docs"),
+        ),
         "confusion": {"bug": counts, "feature": {"feature": 200}, "question": {"question": 90, "bug": 10}},
         "f1": 0.79,
         "ece": 0.027,
@@ -108,8 +112,8 @@ def looked_at(text: str) -> Page:
 def test_what_it_would_do_alone_is_said_in_counts() -> None:
     rows = applied(measured())
     assert words(rows[0]) == "Would have put a label for the type on 212 of 500, 9 wrong (4.2 %)."
-    assert words(rows[1]) == "Would have put the label 'bug' on 150 of 500, 6 wrong (4.0 %)."
-    assert len(rows) == 2
+    assert words(rows[1]) == "Would have put the label 'area: parser' on 150 of 500, 6 wrong (4.0 %)."
+    assert len(rows) == 2  # the label of a type is put on by the type's threshold
     none = applied(measured(coverage=0.0, error=None, labels=()))
     assert words(none[0]).startswith("Would have put a label for the type on none of 500")
 
@@ -118,7 +122,7 @@ def test_the_policy_snippet_is_a_policy() -> None:
     policy = parse_policy(policy_snippet(measured()).encode())
     assert policy.triage.apply is not None
     assert policy.triage.apply.error == 0.05
-    assert policy.triage.apply.thresholds == {"bug": 0.813}  # rounded up: never more than was measured
+    assert policy.triage.apply.thresholds == {"area: parser": 0.813}  # rounded up: never more than was measured
 
 
 @given(st.lists(st.tuples(st.text(max_size=60), st.floats(0, 1)), max_size=120, unique_by=lambda pair: pair[0]))
@@ -187,6 +191,12 @@ def test_an_empty_model_is_explained_and_not_drawn() -> None:
     assert "svg" not in [name for name, _ in found.tags]
     assert "0.000" not in found.said
     assert NOT_LEARNED.split(".")[0] in drawn(Measured())
+
+
+def test_a_type_without_lessons_has_no_figures() -> None:
+    some = measured(types=(row("bug"), row("question", lessons=0, precision=0, recall=0, f1=0)))
+    assert "0.000" not in looked_at(report_page("acme/app", some, policy_path="x")).said
+    assert "0.000" not in drawn(some)
 
 
 def test_little_data_leaves_parts_out() -> None:

@@ -9,7 +9,8 @@ from decimal import ROUND_CEILING, Decimal
 
 from pydantic import TypeAdapter, ValidationError
 
-from bot.triage.policy_shape import Label
+from bot.triage.issues.labelling import type_labels
+from bot.triage.policy_shape import Label, TriagePolicy
 from bot.types.triage import ISSUE_TYPES, LabelMeasure, Measured
 from bot.types.value import Value
 from bot.visible import visible
@@ -46,8 +47,14 @@ def applied(measured: Measured) -> tuple[Applied, ...]:
     """The type first, then each label that may be put on alone."""
     judged = sum(sum(row.values()) for row in measured.confusion.values()) or measured.lessons
     rows = (_applied("", judged, measured.coverage or 0.0, measured.error),)
-    alone = (each for each in measured.labels if each.threshold is not None)
+    alone = (each for each in own_labels(measured) if each.threshold is not None)
     return (*rows, *(_applied(each.label, measured.lessons, each.coverage, each.error) for each in alone))
+
+
+def own_labels(measured: Measured) -> tuple[LabelMeasure, ...]:
+    """Labels without those that name a type: whether these are put on is decided with the type."""
+    types = set(type_labels(TriagePolicy(), [each.label for each in measured.labels]).values())
+    return tuple(each for each in measured.labels if each.label not in types)
 
 
 def _applied(label: str, of: int, coverage: float, error: float | None) -> Applied:
@@ -59,7 +66,7 @@ def words(row: Applied) -> str:
     """A sentence on what would have happened."""
     what = f"the label {row.label!r}" if row.label else "a label for the type"
     if not row.put:
-        return f"Would have put {what} on none of {row.of:,}: from no probability on is it right often enough."
+        return f"Would have put {what} on none of {row.of:,}: too few issues are known, or it is wrong too often."
     return f"Would have put {what} on {row.put:,} of {row.of:,}, {row.wrong:,} wrong ({percent(row.error)})."
 
 
@@ -75,6 +82,8 @@ def figure(value: float | None) -> str:
 
 def measure_cells(row: LabelMeasure) -> tuple[str, ...]:
     """A row of the table, without its name: lessons, precision, recall, F1, threshold, coverage, error."""
+    if not row.lessons:  # nothing was measured, which is not the same as being bad at it
+        return ("0", *[NOTHING] * 6)
     return (
         f"{row.lessons:,}",
         figure(row.precision),
@@ -92,7 +101,8 @@ MEASURE_HEAD = ("lessons", "precision", "recall", "F1", "threshold", "coverage",
 def policy_snippet(measured: Measured) -> str:
     """YAML for `.github/bot.yml` that lets the model put on alone what it measured itself to be right about.
 
-    A threshold is rounded up: no more is put on than was measured. Labels that a policy can't name are left out.
+    A threshold is rounded up: no more is put on than was measured. Labels of types follow the type, whose threshold is
+    measured each time; labels that a policy can't name are left out.
     """
     lines = ["triage:", "  apply:", f"    error: {min(0.5, max(0.005, measured.wanted_error)):g}"]
     rows = [f"      {json.dumps(label, ensure_ascii=False)}: {threshold}" for label, threshold in _thresholds(measured)]
@@ -100,7 +110,7 @@ def policy_snippet(measured: Measured) -> str:
 
 
 def _thresholds(measured: Measured) -> Iterator[tuple[str, str]]:
-    rows = [each for each in measured.labels if each.threshold is not None and _can_be_named(each.label)]
+    rows = [each for each in own_labels(measured) if each.threshold is not None and _can_be_named(each.label)]
     for each in sorted(rows, key=lambda row: -row.coverage)[:MOST_LABELS]:
         rounded = Decimal(str(each.threshold)).quantize(Decimal("0.001"), rounding=ROUND_CEILING)
         yield each.label, str(rounded)
@@ -132,11 +142,17 @@ def bar(value: float | None, width: int = 20) -> str:
 
 def headline(measured: Measured) -> tuple[tuple[str, str, str], ...]:
     """The few figures that matter: name, value, meaning."""
+    aim = percent(measured.wanted_error)
     by = f"with the encoder {measured.encoder}" if measured.encoder else "without an encoder"
     return (
         ("Lessons", f"{measured.lessons:,}", f"{measured.corrections:,} of them corrections by people; {by}"),
         ("Macro-F1 of the type", figure(measured.f1), "bug, feature, question; 1 is never wrong"),
         ("Calibration error", figure(measured.ece), "how far its confidence is from how often it is right"),
-        ("Decides alone", percent(measured.coverage), f"of types, aiming at {percent(measured.wanted_error)} wrong"),
+        ("Decides alone", percent(measured.coverage), f"of types{_from(measured)}, aiming at {aim} wrong"),
         ("Wrong among those", percent(measured.error), "measured on issues that it had not been shown"),
     )
+
+
+def _from(measured: Measured) -> str:
+    limit = next((each.threshold for each in measured.types if each.threshold is not None), None)
+    return "" if limit is None else f", from a probability of {figure(limit)} on"

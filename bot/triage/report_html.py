@@ -50,6 +50,8 @@ def report_page(repository: str, measured: Measured, *, policy_path: str, made: 
 
 
 def _types(measured: Measured) -> Markup:
+    if not measured.types:
+        return tag("p", "Too few issues have a label for their type.", class_="note")
     caption = "How well each type is told from the others"
     head = ("type", *MEASURE_HEAD[:4])
     return table(caption, head, (_row(each)[:5] for each in measured.types), numbers=range(1, 5))
@@ -73,7 +75,7 @@ def _confusion(measured: Measured) -> Markup:
     rows = confusion_rows(measured)
     total = sum(sum(counts) for _, counts in rows)
     if not total:
-        return tag("p", "No confusion table was measured.", class_="note")
+        return Markup("")
     caption = f"Confusion of {total:,} issues: what they were (rows), and what the model said (columns)"
     head = tag(
         "tr",
