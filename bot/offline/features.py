@@ -63,10 +63,11 @@ TITLE_SIGNS = {
     ),
     "docs": r"\bdoc(?:s|umentation)?\b|\bexamples?\b|\btutorial\b|\bguide\b|\btypo\b|\breadme\b",
     "version": r"\d+\.\d+",
-    "code": r"`|\w\(\)|\w::\w|\w_\w|[a-z][A-Z]",
     "tag": r"^\W{0,3}\[|^[\w./-]{1,30}:",
+    "code": r"`|\w\(\)|\w::\w|\w_\w|[a-z][A-Z]",
 }
-"""Name -> pattern; 1 where the title has it. Lower case or not is the same except in `code`."""
+"""Name -> pattern; 1 where the title in lower case has it; the last is looked for in the title as it stands."""
+CASED = "code"
 
 BODY_SIGNS = {
     "expected": r"\bexpect(?:ed|ing)?\b",
@@ -188,8 +189,9 @@ NAMES = (
 )
 """What each number means."""
 
-_TITLE = tuple(re.compile(each, re.IGNORECASE if name != "code" else 0) for name, each in TITLE_SIGNS.items())
-_BODY = tuple(re.compile(each, re.IGNORECASE) for each in BODY_SIGNS.values())
+_TITLE = tuple(re.compile(each) for name, each in TITLE_SIGNS.items() if name != CASED)
+_CASED = re.compile(TITLE_SIGNS[CASED])
+_BODY = tuple(re.compile(each) for each in BODY_SIGNS.values())
 _RAW = tuple(
     re.compile(each, re.MULTILINE | (re.IGNORECASE if name in {"silent", "images"} else 0))
     for name, each in RAW_SIGNS.items()
@@ -201,10 +203,12 @@ def features(title: str, body: str) -> Vector:
     title, body = cut(title, body)
     body = body.replace("\r\n", "\n")[:LOOKED_AT]
     seen = _Seen(title=title, body=body, sentences=prose(body), bare=unfenced(body))
+    small, sentences = title.lower(), seen.sentences.lower()
     return np.asarray(
         [
-            *(float(pattern.search(title) is not None) for pattern in _TITLE),
-            *(np.log1p(_count(pattern, seen.sentences)) for pattern in _BODY),
+            *(float(pattern.search(small) is not None) for pattern in _TITLE),
+            float(_CASED.search(title) is not None),
+            *(np.log1p(_count(pattern, sentences)) for pattern in _BODY),
             *(np.log1p(_count(pattern, body)) for pattern in _RAW),
             *(shape(seen) for shape in _SHAPES.values()),
         ],
