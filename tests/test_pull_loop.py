@@ -284,4 +284,4 @@ def test_what_the_task_is_told_is_data() -> None:
 def test_an_author_who_answers_is_no_reviewer() -> None:
     state = pull(threads=(thread(said("I will do that.", AUTHOR)),), reviews=(review("commented", "nit: rename"),))
     (step,) = plan(seen(state))
-    assert [each.id for each in step.feedback] == ["review-1"]
+    assert [each.id for each in step.feedback] == ["review:2:"]

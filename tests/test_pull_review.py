@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -236,12 +237,27 @@ def test_pieces_hold_every_line_once_and_fit(files: dict[str, list[str]], size: 
 
 
 def test_long_lines_are_cut_and_secrets_and_hidden_signs_stay_here() -> None:
-    (piece,) = pieces_of(files_of(new_file("a.py", "x" * 900, f"t = '{KEY}'", "a\u202eb\u200bc\x1b[31m")), 5_000)
-    long, secret, hidden = piece.text.split("\n")[2:]
+    key = ("-----BEGIN RSA PRIVATE KEY-----", "MIIEpAIBAAKCAQEA7", "-----END RSA PRIVATE KEY-----")
+    _, llm = reviewed(
+        answer(), diff=new_file("a.py", "x" * 900, f"t = '{KEY}'", "a\u202eb\u200bc\x1b[31m", *key, "end")
+    )
+    shown = llm.heard[0][1].content
+    long, secret, hidden = shown.split("\n")[3:6]
     assert len(long) <= LINE + 8
     assert long.endswith("…")
     assert KEY not in secret
     assert hidden == "     3 +abc"
+    assert "MIIEpAIBAAKCAQEA7" not in shown
+    assert "     7 +end" in shown
+
+
+def test_a_hostile_diff_costs_little_time() -> None:
+    diff = new_file(
+        "a.py", *("sk-" * 2_000 for _ in range(100)), *("-----BEGIN PRIVATE KEY-----" * 30 for _ in range(200))
+    )
+    start = time.process_time()
+    review_diff(diff, model=ScriptedLLM([answer()] * 12))
+    assert time.process_time() - start < 5
 
 
 def test_a_big_diff_is_split_and_what_the_budget_does_not_reach_is_named() -> None:

@@ -148,7 +148,7 @@ def _moved_since(first: ThreadComment, state: PullState) -> bool:
 
 def _of_reviews(state: PullState, threads: Sequence[Feedback]) -> Iterator[Feedback]:
     """What stands above whole reviews; not what only says that it is fine, nor our own."""
-    for number, review in enumerate(state.reviews, 1):
+    for review in state.reviews:
         text = review.body.strip()
         if review.verdict == "pending" or not _WORDS.search(text) or text.startswith(OURS):
             continue
@@ -156,7 +156,8 @@ def _of_reviews(state: PullState, threads: Sequence[Feedback]) -> Iterator[Feedb
             continue
         severity = _weight(review)
         yield Feedback(
-            id=f"review-{number}",
+            # Only the newest review of a person is known: a later one is another wish.
+            id=f"review:{review.author.id if review.author else 0}:{review.at}",
             author=review.author.login if review.author else "",
             text=cleaned(text),
             severity=severity,

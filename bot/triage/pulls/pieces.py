@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bot.diffs import DiffLine, FileDiff, Hunk
-from bot.redaction import redact
 from bot.visible import visible, without_ansi
 
 LINE = 500
@@ -69,8 +68,8 @@ def _blocks(hunk: Hunk, size: int) -> Iterator[str]:
 
 
 def _shown(line: DiffLine) -> str:
-    """A line with its number. What nobody can see, and what looks like a secret, is not passed on."""
-    text = redact(visible(without_ansi(line.text[: 4 * LINE])), ())
+    """A line with its number, without what nobody can see."""
+    text = visible(without_ansi(line.text[: 4 * LINE]))
     text = text if len(text) <= LINE else text[: LINE - 1] + "…"
     number = "" if line.number is None or line.sign == "-" else str(line.number)
     return f"{number:>6} {_SIGNS[line.sign]}{text}".replace("\n", " ")

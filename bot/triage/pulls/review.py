@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from bot.diffs import FileDiff, files_of
 from bot.protocols import LLM
+from bot.redaction import redact
 from bot.triage.asking import Heard, ask
 from bot.triage.pulls.answers import Answer, read_answer
 from bot.triage.pulls.certain import certain_issues
@@ -149,7 +150,8 @@ def _why(trouble: str, allowance: Allowance) -> str:
 def _ask(piece: Piece, known: Mapping[str, FileDiff], model: LLM, allowance: Allowance, tally: _Tally) -> Heard[Answer]:
     messages = [
         Message(role="system", content=prompt("review-diff")),
-        Message(role="user", content=fenced(piece.text, "diff")),  # no line of it can close the fence
+        # What looks like a secret stays here; no line can close the fence.
+        Message(role="user", content=fenced(redact(piece.text, ()), "diff")),
     ]
     left = Limits(steps=allowance.calls - tally.usage.steps, usd=max(0.0, allowance.usd - tally.usage.usd))
     heard = ask(
