@@ -31,7 +31,7 @@ _OTHER = re.compile(r"[^\w]+|_")
 
 
 def type_of_label(label: str, types: Mapping[str, IssueType] | None = None) -> IssueType | None:
-    """By the given mapping where it knows the label, else by name: `type: Bug`, `kind/bug`, `T-Defect` are all a bug."""
+    """By the given mapping where it has the label, else by name: `type: Bug`, `kind/bug`, `T-Defect` are all bugs."""
     if types and label in types:
         return types[label]
     bare = _PREFIX.sub("", label.strip()[:100])
