@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from bot.__main__ import run
+from bot.telemetry.view import show_run
 from bot.types.decision import Answer
 from tests.github_server.server import GitHubServer
 from tests.github_server.webhooks import issues_opened
@@ -127,6 +130,9 @@ def test_a_new_issue_is_judged_once_whatever_happens(tmp_path: Path) -> None:
         assert done.conclusion == "success"
         assert isinstance(done.decision, Answer)
         assert done.decision.usage.usd == PRICE, "what it cost is on the record"
+        shown = StringIO()
+        show_run(Console(file=shown, width=120), done)
+        assert "1 model calls, 0.0100 USD" in shown.getvalue()
         assert sorted(stage.subject.label_names) == ["bug", "crash"]
         (body,) = stage.server.repo(NAME).comments(stage.allowed.number)
         assert "**Missing:** `Version`" in body

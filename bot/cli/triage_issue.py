@@ -16,7 +16,7 @@ from bot.errors import Cancelled, ConfigurationError, NotFound, SandpiperError
 from bot.protocols import Knowledge
 from bot.settings import Settings
 from bot.triage.answers import triage_outputs
-from bot.triage.issues.comment import earlier_of
+from bot.triage.issues.comment import digest_of, earlier_of
 from bot.triage.issues.facts import facts_of
 from bot.triage.issues.judge import judge_issue
 from bot.triage.issues.rules import by_rules
@@ -66,6 +66,7 @@ def judged(
         knowledge=_knowledge(deps, policy),
         model=None if no_model else deps.model,
         ruled=ruled,
+        asked=earlier is not None and earlier.asked_before(digest_of(subject, policy)),
     )
     outputs = triage_outputs(subject, found, ruled, policy, earlier=earlier, security_policy=facts.security_policy)
     return found, outputs
