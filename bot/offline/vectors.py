@@ -64,7 +64,7 @@ class VectorCache:
         """
         keys = [self._key(each) for each in texts]
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
-        done(sum(key not in new for key in keys))
+        done(len(keys) - len(new))
         for some in _blocks(list(new)):
             layers = self._encoder.layers([new[key] for key in some], done=done)
             self._known |= zip(some, views(layers).astype(np.float16), strict=True)

@@ -1,6 +1,7 @@
 """A published sentence encoder -> its weights in eight bits, found on this machine; about 23 MB on disk.
 
-Every row of a matrix has a scale of its own, which keeps the embeddings' cosine to the original above 0.999.
+Each 96 numbers of a row share a scale, and so does each row of the word pieces' table. This keeps the vectors' cosine
+to the original above 0.999, even for a text of one letter, where a scale for a whole row would lose 0.0015.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ PLACES = "embeddings.position_embeddings.weight"
 TYPES = "embeddings.token_type_embeddings.weight"
 VOCAB = "vocabulary"
 SCALE = ".scale"
+GROUP = 96
+"""Numbers that share a scale."""
 log = logging.getLogger(__name__)
 Origin = Literal["setting", "state", "installed"]
 
@@ -122,7 +125,7 @@ def quantised(model: bytes, vocabulary: bytes) -> bytes:
         if array.ndim == 1:
             made[name] = array
         else:
-            made[name], made[name + SCALE] = _rows(array)
+            made[name], made[name + SCALE] = _rounded(array, WIDTH if name == WORDS else GROUP)
     return write_tensors(made)
 
 
@@ -134,14 +137,16 @@ def read_weights(data: bytes) -> Weights:
     pieces = _pieces(source[VOCAB].tobytes())
     shapes = _shapes(len(pieces))
     words = _part(source, WORDS, shapes.pop(WORDS), np.int8).copy()  # so that `data` can go
-    scale = _part(source, WORDS + SCALE, (len(pieces),), np.float32).copy()
+    scale = _part(source, WORDS + SCALE, (len(pieces), 1), np.float32)[:, 0].copy()
     tensors = {}
     for name, shape in shapes.items():
         if len(shape) == 1:
             tensors[name] = _part(source, name, shape, np.float32).copy()
         else:
-            factor = _part(source, name + SCALE, shape[:1], np.float32)
-            tensors[name] = _part(source, name, shape, np.int8) * factor[:, None]
+            rows, columns = shape
+            factor = _part(source, name + SCALE, (rows, columns // GROUP), np.float32)
+            groups = _part(source, name, shape, np.int8).reshape(rows, -1, GROUP)
+            tensors[name] = (groups * factor[:, :, None]).reshape(shape)
     return Weights(pieces, words, scale, tensors, hashlib.sha256(data).hexdigest())
 
 
@@ -154,10 +159,11 @@ def published_weights(model: bytes, vocabulary: bytes) -> Weights:
     return Weights(pieces, tensors.pop(WORDS), scale, tensors, hashlib.sha256(model).hexdigest())
 
 
-def _rows(array: Floats) -> tuple[NDArray[np.int8], Floats]:
-    """A matrix in eight bits, and the scale of each row; halves go to the even number, everywhere the same way."""
-    scale = np.maximum(np.abs(array).max(1), np.float32(1e-12)) / np.float32(127)
-    return np.rint(array / scale[:, None]).astype(np.int8), scale
+def _rounded(array: Floats, group: int) -> tuple[NDArray[np.int8], Floats]:
+    """A matrix in eight bits, and the scale of each `group` numbers of a row; halves go to the even number."""
+    groups = array.reshape(len(array), -1, group)
+    scale = np.maximum(np.abs(groups).max(axis=2), np.float32(1e-12)) / np.float32(127)
+    return np.rint(groups / scale[:, :, None]).astype(np.int8).reshape(array.shape), scale
 
 
 def _part(source: Tensors, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
@@ -195,5 +201,5 @@ def _shapes(pieces: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-DIGEST = "c89d6dfd807e2a1e387e1b27d27908435ff021e16469ca76e8888b282279655e"
+DIGEST = "32a8f646db0d97b8a700c30499186afe9455d0cf6f1676b8e59a84ce08f4556c"
 """SHA-256 of our file as made from that distribution: the same arithmetic on every machine gives the same bytes."""
