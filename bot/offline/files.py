@@ -28,7 +28,7 @@ Read = Callable[[str], bytes | None]
 
 FILE_LIMIT = 256 * 1024
 """Bytes of the largest file whose text is read."""
-TOTAL_LIMIT = 64 * 1024 * 1024
+TOTAL_LIMIT = 40 * 1024 * 1024
 """Bytes of all texts that are read."""
 FILES = 20_000
 """Files that are indexed."""
@@ -80,15 +80,15 @@ class FileWords:
 def build(paths: Iterable[str], read: Read) -> FileIndex:
     """An index of the paths and of the texts that `read` gives; None of it leaves a file with its path alone."""
     shown = [path for path in paths if path and _is_utf8(path)]
-    # Where there are too many, programs matter more than what lies beside them; the order of paths stays.
-    chosen = sorted(sorted(shown, key=lambda path: -PRIORS[kind_of(path)])[:FILES]) if len(shown) > FILES else shown
-    left, rows = TOTAL_LIMIT, list[tuple[str, FileWords]]()
-    for path in dict.fromkeys(chosen):
+    # Where there is too much, programs matter more than what lies beside them.
+    chosen = sorted(dict.fromkeys(shown), key=lambda path: -PRIORS[kind_of(path)])[:FILES]
+    left, words = TOTAL_LIMIT, dict[str, FileWords]()
+    for path in chosen:
         kind = kind_of(path)
         data = read(path) if left > 0 and kind not in UNREAD else None
         left -= len(data or b"")
-        rows.append((path, words_of_file(kind, data)))
-    return index_of(rows)
+        words[path] = words_of_file(kind, data)
+    return index_of([(path, words[path]) for path in dict.fromkeys(shown) if path in words])
 
 
 def words_of_file(kind: Kind, data: bytes | None) -> FileWords:
