@@ -144,7 +144,8 @@ def evaluate_splits(
             rounds += [joined(parts)] if parts else []
         if rounds:
             cost = Cost(round(float(np.mean(sizes))), float(np.mean(fits)), clock.seconds)
-            rows[repository] = Row(score(rounds, "own", cost), joined(rounds), took)
+            source = "own" if any(sizes) else "prior"
+            rows[repository] = Row(score(rounds, source, cost), joined(rounds), took)
     return _together(rows, setting, _others(train.values()))
 
 
