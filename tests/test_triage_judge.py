@@ -133,6 +133,12 @@ def test_labels_that_the_repository_does_not_have_never_come() -> None:
     assert {each.label for each in found.labels} <= {each.name for each in FACTS.labels}
 
 
+def test_a_type_names_its_label_unless_that_was_refused() -> None:
+    assert put_on(judged([said(labels={})])) == {"bug": "model"}
+    assert put_on(judged([said(labels={"l1": False})])) == {}
+    assert put_on(judged([said(labels={})], text="triage: {labels: [question]}")) == {}
+
+
 names = st.sampled_from([*(each.name for each in FACTS.labels), "BUG", "long gone", "admin", "p1"])
 beliefs = st.builds(
     Belief, label=names, probability=st.floats(0, 1), threshold=st.none() | st.floats(0, 1)

@@ -18,6 +18,8 @@ from bot.types.triage import ISSUE_TYPES, Chosen, IssueType, LabelInfo, Posterio
 
 PROPOSED = 0.5
 """Probability from which on the offline model's labels are proposed."""
+TYPED = 0.7
+"""Confidence of a label that a model named only by its type."""
 MOST = 20
 """Labels that are named at all."""
 NAMES: Mapping[IssueType, Sequence[str]] = {
@@ -117,12 +119,15 @@ class Labelling:
         ]
 
     def _typed(self) -> list[Chosen]:
-        """The label of the type that was decided, at least as a proposal."""
+        """The label of the type that was decided, as if whoever decided had named it."""
         label = self.types.get(self.type) if self.type else None
         if label is None or self.type is None:
             return []
         if self.reading is not None and self.reading.type == self.type:
-            return [Chosen(label=label, confidence=PROPOSED, by="model")]
+            if label in self.reading.refused:
+                return []
+            may = "labels" in self.policy.actions and label in self.policy.labels
+            return [Chosen(label=label, confidence=TYPED, by="model", apply=may)]
         if self.posterior is not None and self.posterior.type == self.type:
             return [Chosen(label=label, confidence=self.posterior.types.get(self.type, 0.0), by="offline")]
         return []

@@ -66,6 +66,8 @@ class Reading(Value):
     type: IssueType | None = None
     labels: Mapping[str, Probability] = Field(default_factory=dict)
     """Names of chosen labels."""
+    refused: tuple[str, ...] = ()
+    """Names of labels that were said not to fit."""
     priority: Priority | None = None
     area: str = ""
     """A label's name."""
@@ -144,6 +146,7 @@ def _reading(answer: Mapping[str, Any], ids: Ids) -> Reading:
     return Reading(
         type=enum(answer.get("type"), ISSUE_TYPES, _TYPES),
         labels={ids.labels[key]: value for key, value in labels.items() if value >= CHOSEN},
+        refused=tuple(ids.labels[key] for key, value in labels.items() if value < CHOSEN),
         priority=enum(answer.get("priority"), PRIORITIES, _PRIORITIES),
         area=ids.labels.get(area, ""),
         duplicates=_marks(answer.get("duplicates"), numbers),
