@@ -22,7 +22,7 @@ from rich.console import Console
 
 from bot.backlog import Done, Entry, Purse, basis_of, journal_of, judge_all, open_issues
 from bot.cli.triage import triage
-from bot.cli.triage_backlog import moment
+from bot.cli.triage_backlog import Waits, moment
 from bot.cli.triage_backlog_view import Meter, backlog_parts
 from bot.deps import Deps
 from bot.errors import Cancelled, ConfigurationError, ForgeError, SandpiperError
@@ -439,6 +439,18 @@ def test_a_log_gets_lines_with_rate_and_price() -> None:
     assert any(each.startswith("100 of 200 issues, 2.0/s, ") and each.endswith("left, 1.00 USD") for each in lines)
     assert "#7: ::error::m [c]" in lines  # no command where a line does not begin with one
     assert lines[-1].startswith("101 of 200 issues")
+
+
+def test_long_waits_for_the_forge_are_said() -> None:
+    slept: list[float] = []
+    console = Console(file=StringIO())
+    waits = Waits(slept.append)
+    waits(60)
+    waits.meter = Meter(console, 1)
+    waits(0.5)
+    waits(42)
+    assert slept == [60, 0.5, 42]
+    assert console.file.getvalue() == "GitHub's rate limit: waiting 42 s\n"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -88,13 +89,15 @@ def backlog(
 class Waits:
     """Sleeps when the forge asks for it, and says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._sleep = sleep
         self.meter: Meter | None = None
+        """Where it is said."""
 
     def __call__(self, seconds: float) -> None:
         if seconds >= LONG_WAIT and self.meter is not None:
             self.meter.say(f"GitHub's rate limit: waiting {seconds:.0f} s")
-        time.sleep(seconds)
+        self._sleep(seconds)
 
 
 def moment(text: str) -> str:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from bot.cli.sandbox_view import duration
 from bot.telemetry.display import is_log
@@ -129,21 +129,26 @@ def _table(rows: Sequence[Row], *, dry_run: bool) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    made.add_column("issue", justify="right", no_wrap=True)
-    made.add_column("title", ratio=3, min_width=16)
-    made.add_column("type", no_wrap=True)
-    made.add_column("priority", no_wrap=True)
-    made.add_column("would label" if dry_run else "labelled", ratio=2, min_width=10)
-    made.add_column("proposed", ratio=2, min_width=10)
-    made.add_column("sure", justify="right", no_wrap=True)
-    made.add_column("like", ratio=1)
-    made.add_column("missing", ratio=2)
-    made.add_column("by", no_wrap=True)
-    for row in rows:
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
+    columns: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("issue", {"justify": "right", "no_wrap": True}),
+        ("title", {"ratio": 5, "min_width": 20}),
+        ("type", {"no_wrap": True}),
+        ("priority", {"no_wrap": True}),
+        ("would label" if dry_run else "labelled", {"ratio": 2, "min_width": 10}),
+        ("proposed", {"ratio": 2, "min_width": 10}),
+        ("sure", {"justify": "right", "no_wrap": True}),
+        ("like", {"min_width": 8}),
+        ("missing", {"ratio": 3, "min_width": 12}),
+        ("by", {"no_wrap": True}),
+    )
+    lines = [(f"#{row.number}", _title(row), *_found(row)) for row in rows]
+    used = [at for at in range(len(columns)) if any(line[at] for line in lines)]  # there is little room on a terminal
+    for at in used:
+        made.add_column(columns[at][0], **columns[at][1])
+    for row, line in zip(rows, lines, strict=True):
         style = STYLES.get(priority_of(row), "")
-        cells = (f"#{row.number}", _title(row), *_found(row))
-        made.add_row(*(Text(clean(each), style=style if at == 3 else "") for at, each in enumerate(cells)))
+        made.add_row(*(Text(clean(line[at]), style=style if at == 3 else "") for at in used))
     return made
 
 
@@ -164,7 +169,7 @@ def _found(row: Row) -> tuple[str, ...]:
         found.priority,
         ", ".join(row.put_on),
         ", ".join(each.label for each in proposed(row)[:4]),
-        percent(sureness(row), digits=0),
+        "" if sureness(row) is None else percent(sureness(row), digits=0),
         " ".join(f"#{each.number}" for each in found.duplicates),
         ", ".join(found.missing[:4]),
         found.by,
