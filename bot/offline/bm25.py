@@ -56,8 +56,8 @@ def counts_of(title: str, body: str) -> Mapping[str, int]:
 
 
 def names_of(title: str) -> frozenset[str]:
-    """Words of a title that tell it from its like: versions, numbers, hosts and files (by their longest part)."""
-    found = {max(each[0].split("."), key=len) for each in _DOTTED.finditer(title[:HEAD])}
+    """Words of a title that tell it from its like: versions, numbers, and of hosts and files a part."""
+    found = {max(each[0].split(".")[:-1], key=len) for each in _DOTTED.finditer(title[:HEAD])}
     return frozenset(_stem(each.lower()) for each in found | {each[0] for each in _NUMBER.finditer(title[:HEAD])})
 
 
@@ -129,11 +129,8 @@ class Bm25:
         order = np.argsort(numbers, kind="stable")
         rows, tfs = np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes)[order], counts[order]
         self._df = np.bincount(numbers, minlength=len(words)).tolist()
-        ends = np.cumsum(self._df)[:-1]
-        self._rows = [array("I", each.tobytes()) for each in np.split(rows, ends)]
-        self._tfs = [array("B", each.tobytes()) for each in np.split(tfs, ends)]
-        starts = np.cumsum(sizes)[:-1]
-        self._texts = [array("I", each.tobytes()) for each in np.split(numbers, starts)]
+        self._rows, self._tfs = _split(rows, self._df), _split(tfs, self._df)
+        self._texts = _split(numbers, sizes)
         lengths = np.bincount(np.repeat(np.arange(len(sizes)), sizes), counts, minlength=len(sizes))
         self._lengths = array("f", lengths.astype(np.float32).tobytes())
         self._numbers = {word: number for number, word in enumerate(words)}
@@ -183,6 +180,13 @@ class Bm25:
             self._tfs.append(array("B"))
             self._df.append(0)
         return number
+
+
+def _split(values: NDArray[Any], sizes: Sequence[int] | NDArray[Any]) -> list[array[int]]:
+    """Consecutive parts of these sizes."""
+    parts = np.split(values, np.cumsum(sizes)[:-1]) if len(sizes) else []
+    kind = "B" if values.dtype == np.uint8 else "I"
+    return [array(kind, each.tobytes()) for each in parts]
 
 
 def _stem(word: str) -> str:
