@@ -14,6 +14,7 @@ from rich.console import Console
 from bot.__main__ import run
 from bot.telemetry.view import show_run
 from bot.types.decision import Answer
+from tests.github_server.faults import Kind
 from tests.github_server.server import GitHubServer
 from tests.github_server.webhooks import issues_opened
 from tests.issue_fixtures import said
@@ -145,6 +146,24 @@ def test_a_new_issue_is_judged_once_whatever_happens(tmp_path: Path) -> None:
         assert stage.state() == state
         assert len(stage.server.ledger) == written, "nothing is written a second time"
         assert sum(len(model.heard) for model in stage.models) == 1, "and nobody is asked a second time"
+
+
+@pytest.mark.parametrize("kind", ["drop_before", "drop_after", "status_after"])
+@pytest.mark.parametrize("path", ["/labels$", "/issues/1/labels$", "/comments$"])
+def test_after_any_failed_write_the_end_is_the_same(tmp_path: Path, path: str, kind: Kind) -> None:
+    """Also on a machine that knows nothing of the first try."""
+    with staged(opened_issue, tmp_path / "calm") as calm:
+        calm.judge(calm.play())
+        wanted = calm.state()
+    with staged(opened_issue, tmp_path / "s") as stage:
+        stage.server.faults.add("POST", path, kind, times=9)
+        first = stage.play()
+        stage.server.faults.planted.clear()
+        if first.run.conclusion != "success":
+            stage.machine_lost()
+        stage.judge(stage.play(attempt=2))
+        assert stage.state() == wanted
+        assert len(stage.server.repo(NAME).comments(1)) == 1
 
 
 def test_judging_takes_few_requests(tmp_path: Path) -> None:
