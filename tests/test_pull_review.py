@@ -365,6 +365,9 @@ def test_a_bare_list_and_a_cut_answer_count_as_far_as_they_go() -> None:
     assert len(llm.heard) == 1
     assert len(found.issues) == 1
     assert not found.ready_to_merge
+    cut, _ = reviewed(answer({**BAD, "severity": "low"})[: -len("[]}")])
+    assert (len(cut.issues), cut.merge_blockers) == (1, ())
+    assert not cut.ready_to_merge, "what was cut off may be what speaks against it"
 
 
 @pytest.mark.parametrize("nonsense", ["", "I can't help with that.", "{}", "[]", '{"ok": true}', "{" * 5_000, "null"])
