@@ -7,17 +7,22 @@ nothing, and where nothing is known general experience speaks. What could not be
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
 
 from bot.errors import ConfigurationError, ForgeError, SandpiperError
 from bot.offline import archive, index, model
 from bot.offline import files as relevant
 from bot.offline.encoder import open_encoder
 from bot.offline.lessons import lessons_of
+from bot.offline.text import spoken
 from bot.offline.vectors import VectorCache
 from bot.past import News, Reading, bring_up_to_date
 from bot.protocols import Cancelled as Asked
@@ -37,8 +42,18 @@ from bot.types.triage import (
 
 FIRST = 1_000
 """Issues that are read at the most while an event waits for its triage."""
+QUICK = 300
+"""Lessons that are learned in a second or two; with more, what few new ones would add can wait."""
+SLACK = 0.02
+"""Share of the lessons that may have changed before all is learned anew while an event waits."""
+Taught = TypeAdapter(dict[str, str])
+"""Id -> digest of the lessons that a model was taught, the head of its file."""
 FRESH = 15 * 60
 """Seconds for which what was read is new enough."""
+PATIENCE = 30.0
+"""Seconds that the encoder may read while an event waits; a thousand issues take it a minute or several."""
+CHUNK = 32
+"""Texts that are encoded at once."""
 PACE = 5.0
 """Seconds between two pieces of news about the same work."""
 
@@ -56,6 +71,8 @@ def open_knowledge(
     types: Mapping[str, IssueType] | None = None,
     most: int = FIRST,
     fresh: float = FRESH,
+    slack: float = SLACK,
+    patience: float = PATIENCE,
     pace: float = PACE,
     cancelled: Asked = lambda: False,
 ) -> Learned:
@@ -63,8 +80,11 @@ def open_knowledge(
 
     `checkout`: a folder with the default branch, whose files are read; without it their paths alone count.
     `error`: the share of wrong labels that is borne, `types`: label -> type, found by name if None. `most`: issues to
-    read at the most. `fresh`: seconds for which what was read is new enough. `pace`: seconds between two pieces of
-    news. One process at a time learns; others use what is there. Raises Cancelled, and keeps what was read.
+    read at the most. `fresh`: seconds for which what was read is new enough. `slack`: share of the lessons that may
+    change before all is learned anew; a correction never waits. `patience`: seconds for the sentence encoder to read
+    what it has not yet; as long as it is not through, it is done without. `pace`: seconds between two pieces of news.
+
+    One process at a time learns; others use what is there. Raises Cancelled, and keeps what was read.
     """
     news = News(watch, pace, cancelled)
     folder = folder_of(settings.state, repository)
@@ -74,13 +94,15 @@ def open_knowledge(
         if mine:
             bring_up_to_date(reading, before, reader, news, fresh)
         past = reading.past
-        room = Room(folder, mine, open_vectors(settings, folder, news), news)
+        room = Room(folder, mine, open_vectors(settings, folder, news), news, patience)
         found = open_index(room, before.issues, past.issues)
+        if found is None:
+            news.tell("the sentence encoder is not through with the past yet: this time without it")
+            room = replace(room, vectors=None)
+            found = open_index(room, before.issues, past.issues) or index.Index(None)
         bots = {past.head.own, *settings.trusted_bots}
         lessons = lessons_of(past.issues.values(), bots=bots, prefix=settings.label_prefix)
-        learned = open_model(room, lessons, error, types)
-        if mine and room.vectors is not None:
-            room.vectors.save()
+        learned = open_model(room, lessons, error, types, slack)
     tree = partial(open_files, reader, repository.default_branch, checkout, news)
     return Learned(past, learned, found, room.vectors, tree, reading.trouble)
 
@@ -146,6 +168,7 @@ class Room:
     """Whether what is made may be kept."""
     vectors: VectorCache | None
     news: News
+    patience: float
 
     @property
     def mark(self) -> str:
@@ -169,21 +192,41 @@ def open_vectors(settings: Settings, folder: Path, news: News) -> VectorCache | 
     return VectorCache(folder / VECTORS, encoder)
 
 
-def open_index(room: Room, before: Mapping[int, PastIssue], after: Mapping[int, PastIssue]) -> index.Index:
-    """All issues, ready to be searched: what was kept, and what changed since."""
+def open_index(room: Room, before: Mapping[int, PastIssue], after: Mapping[int, PastIssue]) -> index.Index | None:
+    """All issues, ready to be searched: what was kept, and what changed since. None where the encoder needs longer."""
     found = load_index(room, before)
-    changed = [
+    new = [
         each for number, each in after.items() if str(number) not in found or text_of(before[number]) != text_of(each)
     ]
     gone = [each for each in found.rows if int(each) not in after]
-    if not (changed or gone):
+    if not (new or gone):
         return found
+    if room.vectors is not None and not is_encoded(room, room.vectors, new):
+        return None
     found.remove(gone)
-    step = room.news.steps("issues are indexed", 2 * len(changed))
-    found.add([index.Entry(str(each.number), each.title, each.body, each.created_at) for each in changed], done=step)
+    found.add(index.Entry(str(each.number), each.title, each.body, each.created_at) for each in new)
     if room.mine:
         save_made(room.folder, "index", index_digest(room, after), found.dump())
     return found
+
+
+def is_encoded(room: Room, vectors: VectorCache, issues: Sequence[PastIssue]) -> bool:
+    """Have the encoder read what it has not yet, while there is patience; what it said is kept for the next time."""
+    texts = [text for each in issues for text in (spoken(each.title, each.body), spoken(each.title, ""))]
+    step = room.news.steps("texts are encoded", len(texts))
+    end = time.monotonic() + room.patience
+    through = True
+    try:
+        for start in range(0, len(texts), CHUNK):
+            if time.monotonic() > end:
+                through = False
+                break
+            vectors.views(texts[start : start + CHUNK])
+            step(min(CHUNK, len(texts) - start))
+    finally:
+        if room.mine:
+            vectors.save()
+    return through
 
 
 def load_index(room: Room, issues: Mapping[int, PastIssue]) -> index.Index:
@@ -200,23 +243,36 @@ def load_index(room: Room, issues: Mapping[int, PastIssue]) -> index.Index:
 
 
 def open_model(
-    room: Room, lessons: tuple[Lesson, ...], error: float, types: Mapping[str, IssueType] | None
+    room: Room, lessons: tuple[Lesson, ...], error: float, types: Mapping[str, IssueType] | None, slack: float
 ) -> model.Model:
-    """What the lessons teach: the model that was kept if it is of the same lessons, else a new one."""
-    rows = (each.model_dump_json() for each in lessons)
-    digest = digest_of(room.mark, f"{error:.6f}", repr(sorted((types or {}).items())), str(types is None), *rows)
-    data = load_made(room.folder, "model", digest)
-    if data is not None:
+    """What the lessons teach: the model that was kept if it was taught nearly the same, else a new one."""
+    named = "by name" if types is None else repr(sorted(types.items()))
+    digest = digest_of(room.mark, f"{error:.6f}", named)
+    keys = {each.id: digest_of(each.model_dump_json()) for each in lessons}
+    kept = load_made(room.folder, "model", digest)
+    if kept is not None:
         try:
-            return archive.load(data)
-        except SandpiperError as wrong:
-            log.warning("%s", wrong)
+            taught, _, data = kept.partition(b"\n")
+            if is_near(Taught.validate_json(taught, strict=True), keys, lessons, slack):
+                return archive.load(data)
+        except (SandpiperError, ValidationError) as wrong:
+            log.warning("the model that was kept in %s is not used: %s", room.folder, wrong)
     if lessons:
         room.news.tell(f"learning from {len(lessons):,} issues that people labelled")
     made = model.fit(lessons, vectors=room.vectors, types=types, error=error)
     if room.mine and lessons:
-        save_made(room.folder, "model", digest, archive.dump(made))
+        data = json.dumps(keys).encode() + b"\n" + archive.dump(made)
+        save_made(room.folder, "model", digest, data, most=2)  # a report may ask for another error than the runs
     return made
+
+
+def is_near(taught: Mapping[str, str], keys: Mapping[str, str], lessons: tuple[Lesson, ...], slack: float) -> bool:
+    """Whether a model that was taught something else need not be taught anew: little changed, and nobody objected."""
+    changed = {each for each in taught.keys() | keys.keys() if taught.get(each) != keys.get(each)}
+    if not changed:
+        return True
+    objections = any(each.corrected or each.refused for each in lessons if each.id in changed)
+    return len(lessons) > QUICK and len(changed) <= slack * len(lessons) and not objections
 
 
 def open_files(reader: ForgeReader, branch: str, checkout: Path | None, news: News) -> relevant.FileIndex:

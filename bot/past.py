@@ -107,9 +107,14 @@ def read_older(reading: Reading, reader: ForgeReader, news: News) -> None:
 def add(reading: Reading, page: Iterable[PastIssue], news: News, what: str, of: int = 0) -> None:
     """Take a page over."""
     for each in page:
-        reading.issues[each.number] = each.changed(cursor="")
+        reading.issues[each.number] = each.changed(cursor="", title=whole(each.title), body=whole(each.body))
     reading.pages += 1
     news.step(what, len(reading.issues), of)
+
+
+def whole(text: str) -> str:
+    """Without lone surrogates, which no file takes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def is_news(before: Past, after: Past) -> bool:

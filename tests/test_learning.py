@@ -239,7 +239,25 @@ def test_only_what_changed_is_read_and_only_then_is_it_learned_anew(settings: Se
     assert load_past(folder).issues[3] == changed
     assert known.measured().lessons == 120
     assert known.neighbours("add a dark theme 121", "")[0].number == 121
-    assert len([name for name in files_in(folder) if name.startswith("model-")]) == 2, "the one before is kept"
+    assert len([name for name in files_in(folder) if name.startswith("model-")]) == 1
+
+
+def test_with_many_lessons_few_new_ones_wait_but_a_correction_does_not(settings: Settings) -> None:
+    forge = FakeForge(past=many(305))
+    assert opened(settings, forge).measured().lessons == 305
+    forge.past.extend(many(5, first=306))
+    assert opened(settings, forge, fresh=0).measured().lessons == 305
+    flips = put("bug", LABELER, 311), took("bug", MARIA, 312), put("question", at=312)
+    forge.past.append(past(311, *flips, labels=("question",)))
+    measured = opened(settings, forge, fresh=0).measured()
+    assert (measured.lessons, measured.corrections) == (311, 1)
+
+
+def test_models_for_two_wanted_errors_are_kept_beside_each_other(settings: Settings, folder: Path) -> None:
+    forge = FakeForge(past=many(40))
+    for error in (0.05, 0.2, 0.05, 0.3):
+        assert opened(settings, forge, error=error).measured().wanted_error == error
+    assert len([name for name in files_in(folder) if name.startswith("model-")]) == 2
 
 
 def test_a_forge_that_fails_half_way_costs_nothing_that_was_read(settings: Settings, folder: Path) -> None:
@@ -334,6 +352,21 @@ def test_where_nothing_can_be_kept_general_experience_still_speaks(settings: Set
     folder.parent.mkdir(parents=True)
     folder.write_text("a file stands in the way")
     assert opened(settings, FakeForge(past=many(10))).posterior("How do I install this?", "").type == "question"
+
+
+def test_a_text_that_no_file_takes_is_kept_without_what_is_wrong(settings: Settings, folder: Path) -> None:
+    opened(
+        settings, FakeForge(past=[past(1, put("bug"), labels=("bug",), title="broken \ud83d half"), *many(4, first=2)])
+    )
+    assert load_past(folder).issues[1].title == "broken ? half"
+
+
+def test_while_the_encoder_is_not_through_it_is_done_without(tmp_path: Path) -> None:
+    settings, forge = Settings(state=tmp_path / "state", encoder="minilm"), FakeForge(past=many(20))
+    assert opened(settings, forge, patience=-1).measured().encoder == ""
+    known = opened(settings, forge)
+    assert known.measured().encoder == "minilm"
+    assert known.neighbours(forge.past[3].title, "")[0].number == 4
 
 
 def test_a_person_who_stops_it_loses_nothing(settings: Settings, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -46,7 +47,16 @@ def learn(repository: str, most: int, encoder: str | None, as_json: bool) -> Non
     with at_repository(checked_name(repository), encoder=encoder) as (deps, place, settings), watching(deps) as watch:
         pace = LINES if watch is deps.watch else PACE
         known = open_knowledge(
-            settings, place, deps.reader, watch=watch, most=most, fresh=0, pace=pace, cancelled=deps.cancelled
+            settings,
+            place,
+            deps.reader,
+            watch=watch,
+            most=most,
+            fresh=0,
+            slack=0,
+            patience=math.inf,
+            pace=pace,
+            cancelled=deps.cancelled,
         )
         found = figures(known) | {
             "repository": place.full_name,

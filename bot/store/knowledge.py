@@ -31,8 +31,6 @@ MOST = 5_000
 PAST, LOCK, VECTORS = "past.jsonl", ".lock", "vectors.bin"
 PAST_BYTES = 120_000_000
 MADE_BYTES = 200_000_000
-KEPT = 2
-"""Files of a kind that are kept: two settings may be in use in turns."""
 KIND = re.compile(r"[a-z]{1,20}")
 DIGEST = re.compile(r"[0-9a-f]{16}")
 
@@ -128,8 +126,8 @@ def load_made(folder: Path, kind: str, digest: str) -> bytes | None:
     return _bytes(_made(folder, kind, digest), MADE_BYTES)
 
 
-def save_made(folder: Path, kind: str, digest: str, data: bytes) -> None:
-    """Keep it, and let go of what was made before."""
+def save_made(folder: Path, kind: str, digest: str, data: bytes, *, most: int = 1) -> None:
+    """Keep it, and let go of what was made before, but for `most` files of the kind."""
     if len(data) > MADE_BYTES:
         log.warning("the %s is too large to be kept: %s bytes", kind, f"{len(data):,}")
         return
@@ -138,7 +136,7 @@ def save_made(folder: Path, kind: str, digest: str, data: bytes) -> None:
     with contextlib.suppress(OSError):
         older = [each for each in folder.glob(f"{kind}-*.bin") if each != path]
         older.sort(key=lambda each: each.lstat().st_mtime, reverse=True)
-        for each in older[KEPT - 1 :]:
+        for each in older[most - 1 :]:
             each.unlink(missing_ok=True)
 
 
