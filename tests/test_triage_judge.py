@@ -137,6 +137,8 @@ def test_a_type_names_its_label_unless_that_was_refused() -> None:
     assert put_on(judged([said(labels={})])) == {"bug": "model"}
     assert put_on(judged([said(labels={"l1": False})])) == {}
     assert put_on(judged([said(labels={})], text="triage: {labels: [question]}")) == {}
+    assert put_on(judged([said(area="l3")])) == {"bug": "model", "area: reader": "model"}
+    assert put_on(judged([said(area="l3", labels={"l1": 1, "l3": "no"})])) == {"bug": "model"}
 
 
 names = st.sampled_from([*(each.name for each in FACTS.labels), "BUG", "long gone", "admin", "p1"])

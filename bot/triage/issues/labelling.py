@@ -19,7 +19,7 @@ from bot.types.triage import ISSUE_TYPES, Chosen, IssueType, LabelInfo, Posterio
 PROPOSED = 0.5
 """Probability from which on the offline model's labels are proposed."""
 TYPED = 0.7
-"""Confidence of a label that a model named only by its type."""
+"""Confidence of a label that a model named only as type or area."""
 MOST = 20
 """Labels that are named at all."""
 NAMES: Mapping[IssueType, Sequence[str]] = {
@@ -112,9 +112,11 @@ class Labelling:
         if self.reading is None:
             return []
         may = "labels" in self.policy.actions
+        area = self.reading.area if self.reading.area not in self.reading.refused else ""
+        named = {**({area: TYPED} if area else {}), **self.reading.labels}
         return [
             Chosen(label=name, confidence=likely, by="model", apply=may and name in self.policy.labels)
-            for name, likely in self.reading.labels.items()
+            for name, likely in named.items()
             if name in self.names
         ]
 
