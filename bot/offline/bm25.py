@@ -82,7 +82,11 @@ class Bm25:
     def add(self, counts: Mapping[str, int]) -> int:
         """Put a text in; returns its row."""
         row = len(self)
-        numbers = array("I", [self._number(word) for word in counts])
+        numbers = array("I", [self._numbers.setdefault(word, len(self._numbers)) for word in counts])
+        for _ in range(len(self._numbers) - len(self._rows)):
+            self._rows.append(array("I"))
+            self._tfs.append(array("B"))
+            self._df.append(0)
         for number, count in zip(numbers, counts.values(), strict=True):
             self._rows[number].append(row)
             self._tfs[number].append(count)
@@ -139,7 +143,7 @@ class Bm25:
     def scores(self, counts: Mapping[str, int]) -> Floats:
         """One score for each row, 0 for those that share no word."""
         result = np.zeros(len(self), np.float32)
-        damp = self._damp(np.frombuffer(self._lengths, np.float32))
+        damp = _damp(np.frombuffer(self._lengths, np.float32), self._total / max(self._alive, 1))
         for word, weight in self._weighted(counts):
             number = self._numbers[word]
             rows = np.frombuffer(self._rows[number], np.uint32)
@@ -154,15 +158,10 @@ class Bm25:
 
     def own(self, counts: Mapping[str, int]) -> float:
         """The score that a text with the same words would have."""
-        damp = float(self._damp(np.array([sum(counts.values())], np.float32))[0])
+        damp = float(_damp(np.array([sum(counts.values())], np.float32), self._total / max(self._alive, 1))[0])
         return sum(
             weight * counts[word] / (counts[word] + damp) for word, weight in self._weighted(counts, known=False)
         )
-
-    def _damp(self, lengths: Floats) -> Floats:
-        """By how much a word's count is damped in texts of these lengths."""
-        mean = max(self._total / max(self._alive, 1), 1.0)
-        return np.float32(K1) * (1 - np.float32(B) + np.float32(B / mean) * lengths)
 
     def _weighted(self, counts: Mapping[str, int], *, known: bool = True) -> list[tuple[str, float]]:
         """The rarest words, only those that somebody has or all, and what sharing each is worth."""
@@ -173,13 +172,10 @@ class Bm25:
                 found.append((word, float(np.log1p((self._alive - df + 0.5) / (df + 0.5)))))
         return sorted(found, key=lambda each: (-each[1], each[0]))[:QUERY]
 
-    def _number(self, word: str) -> int:
-        number = self._numbers.setdefault(word, len(self._numbers))
-        if number == len(self._rows):
-            self._rows.append(array("I"))
-            self._tfs.append(array("B"))
-            self._df.append(0)
-        return number
+
+def _damp(lengths: Floats, mean: float) -> Floats:
+    """By how much a word's count is damped in texts of these lengths, where texts have this length in the mean."""
+    return np.float32(K1) * (1 - np.float32(B) + np.float32(B / max(mean, 1.0)) * lengths)
 
 
 def _split(values: NDArray[Any], sizes: Sequence[int] | NDArray[Any]) -> list[array[int]]:
