@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from bot.errors import ConfigurationError, ForgeError, SandpiperError
 from bot.offline import archive, index, model
 from bot.offline import files as relevant
-from bot.offline.encoder import open_encoder
+from bot.offline.encoder import chosen_encoder
 from bot.offline.lessons import lessons_of
 from bot.offline.text import spoken
 from bot.offline.vectors import VectorCache
@@ -178,18 +178,12 @@ class Room:
 
 def open_vectors(settings: Settings, folder: Path, news: News) -> VectorCache | None:
     """The sentence encoder with its memory; None where it is not wanted or not to be had."""
-    if settings.encoder == "none":
-        return None
     try:
-        encoder = open_encoder(path=settings.encoder_path, state=settings.state)
+        encoder = chosen_encoder(settings.encoder, path=settings.encoder_path, state=settings.state)
     except ConfigurationError as error:
         news.tell(f"without the sentence encoder: {error.message}")
         return None
-    if encoder is None:
-        if settings.encoder == "minilm":
-            news.tell("without the sentence encoder: its weights are not here (see: sandpiper triage encoder)")
-        return None
-    return VectorCache(folder / VECTORS, encoder)
+    return None if encoder is None else VectorCache(folder / VECTORS, encoder)
 
 
 def open_index(room: Room, before: Mapping[int, PastIssue], after: Mapping[int, PastIssue]) -> index.Index | None:

@@ -8,9 +8,11 @@ from itertools import chain
 import pytest
 
 from bot.errors import ForgeError
+from bot.forge.reading.ahead import reading_ahead
 from bot.types.pull import CheckState
-from tests.forge_fixtures import NAME, Desk, desk
+from tests.forge_fixtures import NAME, Desk, desk, settings_for
 from tests.github_server.records import stamp
+from tests.triage_fixtures import labeled
 
 __all__ = ["desk"]
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -112,6 +114,15 @@ def test_paths_of_a_branch_and_of_a_commit(desk: Desk) -> None:
     assert reader.paths("nowhere") == reader.paths("no/where") == reader.paths("../x") == ()
     desk.server.add_repo("octo/empty", {})
     assert desk.open(name="octo/empty")[0].paths("main") == ()
+
+
+def test_labels_are_on_their_way_while_the_paths_are_read(desk: Desk) -> None:
+    event = labeled("bug")
+    reader, _ = desk.open()
+    with reading_ahead(reader, event, settings_for(desk.server)) as ahead:
+        assert ahead.paths("main") == reader.paths("main")
+        assert ahead.labels() == ahead.labels() == reader.labels()
+    assert sorted(desk.calls()).count("GET /repos/{owner}/{repo}/labels") == 2, "once by each"
 
 
 def test_changed_paths_have_both_names_of_a_moved_file(desk: Desk) -> None:

@@ -90,7 +90,7 @@ class PastAhead:
     """ForgePast that answers each question once."""
 
     def __init__(self, reader: ForgeReader, questions: Questions) -> None:
-        self._reader, self._questions = reader, questions
+        self._reader, self._guess, self._questions = reader, spare(reader), questions
 
     def past(self, *, since: str = "", most: int = 1_000, after: str = "") -> Iterator[tuple[PastIssue, ...]]:
         """Past issues; too many to be kept for a second answer."""
@@ -101,7 +101,8 @@ class PastAhead:
         return self._questions.answer(("labels",), self._reader.labels)
 
     def paths(self, ref: str) -> tuple[str, ...]:
-        """Paths of its files."""
+        """Paths of its files. Whoever judges an issue by them asks for the labels next."""
+        self._questions.start(("labels",), self._guess.labels)
         return self._questions.answer(("paths", ref), lambda: self._reader.paths(ref))
 
     def pull_state(self, number: int) -> PullState | None:
@@ -122,7 +123,7 @@ class ReadingAhead(PastAhead):
 
     def __init__(self, reader: ForgeReader, questions: Questions, plan: Plan) -> None:
         super().__init__(reader, questions)
-        self._guess, self._plan = spare(reader), plan
+        self._plan = plan
         self._subject: Subject | None = None
         self._policy: bytes | None = None
 
