@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
 from bot.errors import ForgeError
+from bot.forge.local import gitdir
+from bot.forge.local.reader import LocalReader, Person, create_local, open_issue, write_thread
 from bot.forge.reading.ahead import reading_ahead
 from bot.types.pull import CheckState
+from bot.types.sandbox import Blob, FileChange
 from tests.forge_fixtures import NAME, Desk, desk, settings_for
 from tests.github_server.records import stamp
 from tests.triage_fixtures import labeled
@@ -240,3 +244,33 @@ def test_many_threads_are_read_to_a_bound(desk: Desk) -> None:
     state = desk.open()[0].pull_state(made.number)
     assert state is not None
     assert (len(state.threads), state.complete) == (500, False)
+
+
+def test_a_local_forge_remembers_its_issues_and_knows_its_files(tmp_path: Path) -> None:
+    place = tmp_path / "forge"
+    people = {"maria": Person(id=1, permission="write")}
+    create_local(place, "shore/tidepool", {"table.txt": b"old\n", "bin/tool+x": b"run\n"}, people)
+    for title in ("one", "two"):
+        thread = open_issue(place, "maria", title, "text")
+        write_thread(place, thread.changed(labels=(title,), state="closed" if title == "two" else "open"))
+    main = LocalReader(place).revision("main")
+    assert main is not None
+    git_dir = place / "repository.git"
+    blob = Blob.model_validate({"digest": "0" * 64, "size": 4, "mode": "100644"})
+    author = {"name": "Maria", "email": "maria@localhost", "date": "2026-01-01T00:00:00Z"}
+    sha = gitdir.write_commit(git_dir, main.sha, [(FileChange(path="new.txt", new=blob), b"new\n")], "New\n", author)
+    gitdir.git(git_dir, "update-ref", "refs/heads/topic", sha)
+    pull = open_issue(place, "maria", "three", "")
+    write_thread(place, pull.changed(kind="pull_request", head="topic", base="main"))
+    reader = LocalReader(place)
+    assert sorted(each.number for page in reader.past() for each in page) == [1, 2]
+    assert [each.title for page in reader.backlog() for each in page] == ["one"]
+    assert [each.name for each in reader.labels()] == ["one", "two"]
+    assert reader.paths("main") == ("bin/tool", "table.txt")
+    assert reader.paths("nowhere") == ()
+    state = reader.pull_state(3)
+    assert state is not None
+    assert state.subject == reader.subject(3)
+    assert reader.changed_paths(3) == ("new.txt",)
+    assert reader.pull_state(1) is None
+    assert reader.changed_paths(1) == ()

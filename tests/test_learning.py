@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,12 +21,13 @@ from bot.__main__ import run
 from bot.errors import Cancelled, ForgeError
 from bot.learning import Learned, open_knowledge
 from bot.offline.lessons import SOON, is_person, lessons_of
-from bot.settings import Settings
+from bot.settings import Settings, load_settings
 from bot.store.knowledge import MOST, folder_of, load_past
 from bot.testing.forge import FakeForge, FakeReader
 from bot.types.event import Actor, Repository
 from bot.types.run import Progress
 from bot.types.triage import LabelEvent, PastIssue
+from bot.wiring import wire
 from tests.github_server.server import GitHubServer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -440,6 +442,20 @@ def test_learn_that_could_not_read_all_says_so_and_fails(hub: GitHubServer, caps
     said = capsys.readouterr()
     assert "issues" in said.out
     assert "GitHub refuses" in said.err
+
+
+def test_a_run_opens_what_was_learned_once_and_only_where_it_is_wanted(hub: GitHubServer) -> None:
+    settings = load_settings(os.environ, encoder="none")
+    with closing(wire(settings, REPOSITORY, watch=News(), environ=os.environ)) as deps:
+        assert deps.knowledge is not None
+        known = deps.knowledge(error=0.1)
+        assert known.measured().wanted_error == 0.1
+        asked = len(hub.requests)
+        assert deps.knowledge(error=0.1) is known
+        assert len(hub.requests) == asked
+    off = settings.changed(offline=False)
+    with closing(wire(off, REPOSITORY, watch=News(), environ=os.environ)) as deps:
+        assert deps.knowledge is None
 
 
 def test_the_arithmetic_is_imported_only_when_somebody_wants_to_know() -> None:
