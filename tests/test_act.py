@@ -19,7 +19,7 @@ import pytest
 
 from bot.marks import read_mark
 from tests.action_fixtures import NAME, TOKEN, Labelled, labelled, obeyed, repository
-from tests.github_server.webhooks import frame, pull_request_opened
+from tests.github_server.webhooks import frame, issues_opened, pull_request_opened
 from tests.test_action_fork import POLICY as FORK_POLICY
 from tests.test_action_fork import finished_workflow
 
@@ -250,3 +250,23 @@ def test_new_issues_are_triaged(runner: Runner) -> None:
         done = runner.run(at, "sandpiper-triage.yml")
         assert done.returncode == 0, done.stdout + done.stderr
         assert "seen" in [label.name for label in at.github.repo(NAME).issues[at.number].labels]
+
+
+def test_what_triage_learned_is_kept_for_the_next_job(runner: Runner) -> None:
+    """Without a key: the first job reads the past and keeps what it taught, the second need not learn."""
+    with labelled("question") as at:
+        at.github.commit(NAME, "main", {".github/bot.yml": "version: 1\ntriage: {actions: [comment]}\n"})
+        for number in range(12):
+            past = at.github.open_issue(NAME, f"Crash number {number}", labels=[])
+            at.github.label(NAME, past.number, "bug", user="ann")
+        learned = []
+        for title in ("Crash on start", "Crash at the end"):
+            issue = at.github.open_issue(NAME, title)
+            at.payload = issues_opened(at.github, NAME, issue.number)
+            done = runner.run(at, "sandpiper-triage.yml")
+            assert done.returncode == 0, done.stdout + done.stderr
+            (comment,) = at.github.repo(NAME).comments(issue.number)
+            assert "offline model" in comment
+            learned.append("learning from" in said(done.stdout))
+        assert (runner.store / "knowledge").is_dir()
+        assert learned == [True, False]
