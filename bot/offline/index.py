@@ -32,8 +32,8 @@ WORDS, TEXT, TITLE = 1.0, 1.0, 0.5
 """What each opinion weighs; the title is in both others already."""
 SAME, SAME_WORDS = 0.55, 0.4
 """Score from which on an issue is named as a possible duplicate, with an encoder and without one. Measured on two
-trackers: of issues that have a duplicate every third is then shown it, of others every sixteenth (without an encoder
-every twelfth) is shown one that is merely close. One that doesn't have any version, number, host or file of the
+trackers: of issues that have a duplicate every third is then shown it, of others every fifteenth (without an encoder
+every eleventh) is shown one that is merely close. One that doesn't have any version, number, host or file of the
 query's title is never named: the next version's upgrade is another issue.
 """
 FORMAT = 1
