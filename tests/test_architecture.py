@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BOT = ROOT / "bot"
 
 VALUES = {"types", "errors"}
-SEAMS = VALUES | {"protocols", "settings", "marks", "redaction", "blobs", "links", "visible", "diffs"}
+SEAMS = VALUES | {"protocols", "settings", "marks", "redaction", "blobs", "links", "visible", "diffs", "issuetypes"}
 ALLOWED: dict[str, set[str]] = {
     "types": set(),
     "errors": {"types"},
@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "links": VALUES,
     "diffs": VALUES,
     "visible": VALUES,
+    "issuetypes": VALUES,
     "redaction": VALUES | {"settings"},
     "forge": SEAMS,
     "llm": SEAMS,

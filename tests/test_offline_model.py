@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bot.errors import ConfigurationError
+from bot.issuetypes import type_of_label
 from bot.offline.archive import dump, load
 from bot.offline.calibration import bins_of, curve_of, ece, threshold
 from bot.offline.features import NAMES, features
 from bot.offline.measure import f1_of, macro
 from bot.offline.model import Model, fit, judge
-from bot.offline.names import type_of_label
 from bot.offline.prior import examples, prior
 from bot.offline.ridge import ridge
 from bot.offline.splits import cuts, few, folds

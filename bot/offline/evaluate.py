@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bot.issuetypes import type_of_label
 from bot.offline.calibration import ece
 from bot.offline.model import Model, judge, judge_seen, taught_by
-from bot.offline.names import type_of_label
 from bot.offline.prior import Vectors, prior
 from bot.offline.scores import Answers, Cost, Evaluation, RepositoryScore, joined, mean, score
 from bot.offline.space import Seen, see
@@ -101,6 +101,7 @@ def evaluate(
     """Learn from the one, measure on the other. A repository without any tested type is left out."""
     pooled = [each for lessons in train.values() for each in lessons]
     rows: dict[str, Row] = {}
+    shared: tuple[Model, float] | None = None
     for repository, issues in test.items():
         setting.watch(repository)
         own = train.get(repository, ())
@@ -108,11 +109,14 @@ def evaluate(
         tested = look(issues, clock.vectors).typed()
         if not tested.lessons:
             continue
-        learned, looking = _looked(own or pooled, clock)
-        model, seconds = _fitted(learned, setting)
+        if own:
+            model, seconds = _taught(own, clock, setting)
+        else:
+            # Many repositories may be new: one model serves them all, and each is charged for it.
+            model, seconds = shared = shared or _taught(pooled, clock, setting)
         source = "own" if own else "pooled" if pooled else "prior"
         answers = answers_of(model, tested)
-        cost = Cost(len(learned.lessons), looking + seconds, clock.seconds)
+        cost = Cost(len(own or pooled), seconds, clock.seconds)
         rows[repository] = Row(score([answers], source, cost), answers, _timed(model, tested, setting))
     return _together(rows, setting, _others([*train.values(), *test.values()]))
 
@@ -147,6 +151,12 @@ def evaluate_splits(
             source = "own" if any(sizes) else "prior"
             rows[repository] = Row(score(rounds, source, cost), joined(rounds), took)
     return _together(rows, setting, _others(train.values()))
+
+
+def _taught(lessons: Sequence[Lesson], clock: _Clock, setting: Setting) -> tuple[Model, float]:
+    learned, looking = _looked(newest(lessons), clock)
+    model, fitting = _fitted(learned, setting)
+    return model, looking + fitting
 
 
 def _looked(lessons: Sequence[Lesson], clock: _Clock) -> tuple[Looked, float]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bot.offline.names import type_of_label
+from bot.issuetypes import type_of_label
 from bot.types.triage import ISSUE_TYPES, IssueType, Lesson
 
 Array = NDArray[np.float64]

@@ -7,10 +7,10 @@ says of labels that policy lists for it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bot.issuetypes import rank_of_label, type_of_label
 from bot.triage.issues.reading import Reading
 from bot.triage.issues.rules import Ruled
 from bot.triage.policy_shape import TriagePolicy
@@ -22,16 +22,6 @@ TYPED = 0.7
 """Confidence of a label that a model named only as type or area."""
 MOST = 20
 """Labels that are named at all."""
-NAMES: Mapping[IssueType, Sequence[str]] = {
-    "bug": ("bug", "bugs", "bug report", "defect", "regression", "crash"),
-    "feature": (
-        "feature", "enhancement", "feature request", "features", "new feature", "improvement", "enhancements", "feat",
-    ),
-    "question": ("question", "questions", "support", "help", "usage question", "usage", "discussion"),
-}  # fmt: skip
-"""What labels of each type are called, most telling first."""
-_PREFIX = re.compile(r"^(?:issue )?(?:type|kind|category|t|k|c)\s*[:/_-]+\s*", re.IGNORECASE)
-_SIGNS = re.compile(r"[\W_]+")
 
 
 def listed(policy: TriagePolicy, labels: Sequence[LabelInfo]) -> tuple[LabelInfo, ...]:
@@ -47,10 +37,8 @@ def listed(policy: TriagePolicy, labels: Sequence[LabelInfo]) -> tuple[LabelInfo
 
 def type_labels(policy: TriagePolicy, names: Sequence[str]) -> dict[IssueType, str]:
     """The label of each type: as policy says, else by its name; types without one are left out."""
-    plain: dict[str, str] = {}
-    for name in names:
-        plain.setdefault(_SIGNS.sub(" ", _PREFIX.sub("", name.casefold().strip())).strip(), name)
-    found = {kind: next((plain[word] for word in NAMES[kind] if word in plain), "") for kind in ISSUE_TYPES}
+    telling = sorted(names, key=rank_of_label)
+    found = {kind: next((name for name in telling if type_of_label(name) == kind), "") for kind in ISSUE_TYPES}
     for kind, label in policy.types.items():
         found[kind] = next((name for name in names if name.casefold() == label.casefold()), "")
     return {kind: label for kind, label in found.items() if label}

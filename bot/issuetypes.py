@@ -26,6 +26,8 @@ NAMES: Mapping[str, IssueType] = {
 }
 """Folded name -> type. `help wanted` is no question: it asks for contributors."""
 
+RANKS: Mapping[str, int] = {name: rank for rank, name in enumerate(NAMES)}
+"""Name -> its place in that list, the most telling first."""
 _PREFIX = re.compile(r"^(?:issue[ _-]?type|type|kind|category|cat|t|c|k|issue)\s*[:/=.|-]+\s*", re.IGNORECASE)
 _OTHER = re.compile(r"[^\w]+|_")
 
@@ -34,5 +36,13 @@ def type_of_label(label: str, types: Mapping[str, IssueType] | None = None) -> I
     """By the given mapping where it has the label, else by name: `type: Bug`, `kind/bug`, `T-Defect` are all bugs."""
     if types and label in types:
         return types[label]
-    bare = _PREFIX.sub("", label.strip()[:100])
-    return NAMES.get(_OTHER.sub(" ", bare).strip().lower())
+    return NAMES.get(_folded(label))
+
+
+def rank_of_label(label: str) -> int:
+    """Lower for names that tell a type more plainly: `bug` before `crash`."""
+    return RANKS.get(_folded(label), len(RANKS))
+
+
+def _folded(label: str) -> str:
+    return _OTHER.sub(" ", _PREFIX.sub("", label.strip()[:100])).strip().lower()
