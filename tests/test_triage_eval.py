@@ -86,6 +86,7 @@ def test_a_repository_without_lessons_is_judged_by_the_others_and_none_at_all_by
     test = write(tmp_path / "test.csv", made("c/new", 60, 3))
     pooled = run("--train", train, "--test", test)["repositories"]["c/new"]
     assert (pooled["source"], pooled["lessons"]) == ("pooled", 180)
+    assert pooled["coverage"] == 0  # what was measured on others proves nothing here
     alone = run("--train", write(tmp_path / "none.csv", []), "--test", test)["repositories"]["c/new"]
     assert (alone["source"], alone["lessons"], alone["coverage"], alone["error"]) == ("prior", 0, 0, None)
     assert pooled["f1"] > alone["f1"] > 0.6

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bot.issuetypes import type_of_label
 from bot.offline.calibration import ece
-from bot.offline.model import Model, judge, judge_seen, taught_by
+from bot.offline.model import Model, judge, judge_seen, taught_by, unsure
 from bot.offline.prior import Vectors, prior
 from bot.offline.scores import Answers, Cost, Evaluation, RepositoryScore, joined, mean, score
 from bot.offline.space import Seen, see
@@ -112,8 +112,10 @@ def evaluate(
         if own:
             model, seconds = _taught(own, clock, setting)
         else:
-            # Many repositories may be new: one model serves them all, and each is charged for it.
-            model, seconds = shared = shared or _taught(pooled, clock, setting)
+            # Many repositories may be new: one model serves them all, and each is charged for it. Its thresholds were
+            # measured on other repositories and prove nothing here.
+            shared = shared or _taught(pooled, clock, setting)
+            model, seconds = unsure(shared[0]), shared[1]
         source = "own" if own else "pooled" if pooled else "prior"
         answers = answers_of(model, tested)
         cost = Cost(len(own or pooled), seconds, clock.seconds)

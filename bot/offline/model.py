@@ -7,7 +7,7 @@ and the ridge learns the rest, so that it decides alone without lessons and hard
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,6 +127,16 @@ def judge_seen(model: Model, seen: Seen) -> tuple[Posterior, ...]:
         _posterior(row, sure, _beliefs(taught.labels, [each[n] for each in chances], whole), model.measured.lessons)
         for n, row in enumerate(beliefs)
     )
+
+
+def unsure(model: Model) -> Model:
+    """The same without thresholds, for a repository other than the one that taught it."""
+    taught = model.taught
+    if taught is None:
+        return model
+    types = None if taught.types is None else replace(taught.types, threshold=None)
+    labels = tuple(replace(each, threshold=None) for each in taught.labels)
+    return replace(model, taught=replace(taught, types=types, labels=labels))
 
 
 def _granted(beliefs: Array) -> Array:
