@@ -9,7 +9,6 @@ A repository's issues are learned from and judged apart from the others', by the
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -105,7 +104,9 @@ def _peak_mb(path: Path, encoder: str) -> int:
     model = fit(lessons, vectors=vectors)
     for each in lessons[:50]:
         judge(model, each.title, each.body, vectors=vectors)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    # Not `ru_maxrss`, which a child takes over from the process that started it.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) // 1024
 
 
 def _installed_mb(package: str) -> float:
