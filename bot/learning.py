@@ -48,6 +48,8 @@ SLACK = 0.02
 """Share of the lessons that may have changed before all is learned anew while an event waits."""
 Taught = TypeAdapter(dict[str, str])
 """Id -> digest of the lessons that a model was taught, the head of its file."""
+TAUGHT_BYTES = 1_000_000
+"""More than that head ever takes."""
 FRESH = 15 * 60
 """Seconds for which what was read is new enough."""
 PATIENCE = 30.0
@@ -246,9 +248,9 @@ def open_model(
     kept = load_made(room.folder, "model", digest)
     if kept is not None:
         try:
-            taught, _, data = kept.partition(b"\n")
-            if is_near(Taught.validate_json(taught, strict=True), keys, lessons, slack):
-                return archive.load(data)
+            end = kept.find(b"\n", 0, TAUGHT_BYTES)  # a longer line is none of ours, and would fill the memory
+            if end > 0 and is_near(Taught.validate_json(kept[:end], strict=True), keys, lessons, slack):
+                return archive.load(kept[end + 1 :])
         except (SandpiperError, ValidationError) as wrong:
             log.warning("the model that was kept in %s is not used: %s", room.folder, wrong)
     if lessons:

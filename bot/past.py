@@ -79,7 +79,7 @@ def read_newer(reading: Reading, reader: ForgeReader, news: News) -> None:
     newest = reading.head.seen
     for page in reader.past(since=since.strftime("%Y-%m-%dT%H:%M:%SZ"), most=MOST):
         add(reading, page, news, "changed issues")
-        newest = max(newest, *(stamp(each.updated_at) for each in page))
+        newest = max([newest, *(stamp(each.updated_at) for each in page)])
     reading.head = reading.head.changed(seen=newest)
 
 

@@ -37,6 +37,8 @@ every eleventh) is shown one that is merely close. One that doesn't have any ver
 query's title is never named: the next version's upgrade is another issue.
 """
 FORMAT = 1
+HEAD_BYTES, WORDS_KEPT = 20_000_000, 2_000_000
+"""Of a kept index: bytes of its page of JSON, and different words; a larger one is built anew."""
 BLOCK = 2048
 """Issues that are encoded, or whose bytes are widened, at once."""
 
@@ -170,18 +172,20 @@ def load(data: bytes, vectors: VectorCache | None) -> Index:
     index = Index(vectors)
     try:
         found = read_tensors(data)
+        if len(found["head"]) > HEAD_BYTES:
+            raise ValueError("its page is too long")
         head = json.loads(found["head"].tobytes())
         if head["format"] != FORMAT or head["encoder"] != _mark(vectors):
             raise ConfigurationError("index_stale", "the index was made in another way", hint="build it anew")
         ids = head["ids"]
         if len(set(ids)) < len(ids) or not all(isinstance(each, str) for each in ids):
             raise ValueError("its ids are not distinct texts")
+        if found["sizes"].shape != (len(ids),) or len(head["words"]) > WORDS_KEPT:
+            raise ValueError("not as many texts as ids, or too many words")
         index.words.load(head["words"], found)
         index.rows = {each: row for row, each in enumerate(ids)}
         index.ids, index.alive = ids, bytearray(b"\1" * len(ids))
         index.times = array("d", _shaped(found["times"], (len(ids),), np.float64))
-        if len(index.words) != len(ids):
-            raise ValueError("not as many texts as ids")
         if vectors is not None:
             index.codes = _shaped(found["codes"], (len(ids), 2, WIDTH), np.int8).copy()
             index.scales = _shaped(found["scales"], (len(ids), 2), np.float32).copy()

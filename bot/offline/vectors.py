@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bot.errors import ConfigurationError
 from bot.offline.encoder import views
-from bot.offline.kept import keep, read_bounded
+from bot.offline.kept import keep, read_ours
 from bot.offline.tensors import read_tensors, write_tensors
 from bot.offline.weights import WIDTH, Floats
 
@@ -93,7 +93,7 @@ class VectorCache:
 
     def _load(self, path: Path) -> None:
         """What the file holds, if it is whole and by the same weights; else nothing, and computing anew mends it."""
-        data = read_bounded(path, self._most * (KEY + VIEWS * WIDTH * 2) + 1_000_000)
+        data = read_ours(path, self._most * (KEY + VIEWS * WIDTH * 2) + 1_000_000)
         if data is None:
             if path.exists():
                 log.warning("%s can't be read or is too large: its vectors are computed again", path)

@@ -11,15 +11,17 @@ large or of another version is left aside with a line in the log, and then it is
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from bot.store.durable import sync, written
 from bot.types.event import Repository
@@ -31,10 +33,19 @@ MOST = 5_000
 PAST, LOCK, VECTORS = "past.jsonl", ".lock", "vectors.bin"
 PAST_BYTES = 120_000_000
 MADE_BYTES = 200_000_000
+ROW_BYTES, ROW_LABELS = 200_000, 100
+"""Bytes of one issue's line, and labels and changes of labels in it: more than the forge is asked for."""
 KIND = re.compile(r"[a-z]{1,20}")
 DIGEST = re.compile(r"[0-9a-f]{16}")
 
 log = logging.getLogger(__name__)
+
+
+def _moment(text: str) -> str:
+    """An ISO time that can be counted with. Raises ValueError."""
+    if text and datetime.fromisoformat(text).year < 1970:
+        raise ValueError("it lies before all forges")
+    return text
 
 
 class Head(Value):
@@ -46,7 +57,7 @@ class Head(Value):
     """Name of the folder that it belongs to."""
     own: int = 0
     """Our own account, whose labels teach nothing."""
-    seen: Annotated[str, Field(pattern=r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)?$")] = ""
+    seen: Annotated[str, Field(pattern=r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)?$"), AfterValidator(_moment)] = ""
     """ISO time: everything that changed before is in, as far back as was read. Empty where nothing was read."""
     cursor: Annotated[str, Field(max_length=1_000)] = ""
     """Where the first reading goes on, further back."""
@@ -76,8 +87,7 @@ def alone(folder: Path) -> Iterator[bool]:
     """Make the folder, and say whether this caller alone may write to it until it leaves the block or dies."""
     with contextlib.ExitStack() as stack:
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(0o700)  # a cache brings it back as it likes
+            _make(folder)
             number = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             stack.callback(os.close, number)
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -92,6 +102,14 @@ def alone(folder: Path) -> Iterator[bool]:
         yield mine
 
 
+def _make(folder: Path) -> None:
+    """The folder, ours alone: a cache brings it back as it likes. Raises OSError, also where it is a link."""
+    if any(each.is_symlink() for each in (folder.parent, folder)):
+        raise OSError(errno.ELOOP, "it is a link to another place")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+
+
 def load_past(folder: Path) -> Past:
     """What was read so far; nothing where there is no file of ours."""
     empty = Past(head=Head(place=folder.name))
@@ -99,17 +117,27 @@ def load_past(folder: Path) -> Past:
     if not data:
         return empty
     try:
+        if data.count(b"\n") > MOST + 1:
+            raise ValueError(f"more than {MOST:,} issues")
         first, *rows = data.splitlines()
         head = Head.model_validate_json(first)
         if head.place != folder.name:
             raise ValueError(f"it belongs to {head.place[:100]!r}")
         if len(rows) > MOST:
             raise ValueError(f"more than {MOST:,} issues")
-        issues = [PastIssue.model_validate_json(row) for row in rows]
+        issues = list(map(_issue, rows))
     except (ValidationError, ValueError, RecursionError) as error:
         log.warning("%s is not used, and the past is read anew: %s", folder / PAST, _reason(error))
         return empty
     return Past(head=head, issues={each.number: each for each in issues})
+
+
+def _issue(row: bytes) -> PastIssue:
+    """One line. Raises ValueError, also where it is longer than any of ours."""
+    found = PastIssue.model_validate_json(row[: ROW_BYTES + 1])
+    if len(row) > ROW_BYTES or len(found.labels) + len(found.label_events) > ROW_LABELS:
+        raise ValueError("an issue with more in it than the forge is asked for")
+    return found
 
 
 def save_past(folder: Path, past: Past) -> None:

@@ -1,0 +1,164 @@
+"""Triage under attack: a knowledge folder that a poisoned cache brought, labels that would start runs, gone issues."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bot.learning import Learned, open_knowledge
+from bot.offline.tensors import read_tensors, write_tensors
+from bot.offline.vectors import VectorCache
+from bot.offline.weights import WIDTH
+from bot.settings import Settings
+from bot.store.knowledge import folder_of, load_past
+from bot.testing.forge import FakeForge, FakeReader
+from bot.types.triage import PastIssue
+from tests.test_learning import REPOSITORY, many
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(state=tmp_path / "state", encoder="none")
+
+
+@pytest.fixture
+def folder(settings: Settings) -> Path:
+    return folder_of(settings.state, REPOSITORY)
+
+
+def opened(settings: Settings, forge: FakeForge, reader: type[FakeReader] = FakeReader) -> Learned:
+    return open_knowledge(settings, REPOSITORY, reader(forge), fresh=0)
+
+
+# --- the past -----------------------------------------------------------------------------------------------------
+
+
+class Bare(FakeReader):
+    """A forge that answers with an empty page where nothing changed, as GitHub does."""
+
+    def past(self, *, since: str = "", most: int = 1_000, after: str = "") -> Iterator[tuple[PastIssue, ...]]:
+        pages = list(super().past(since=since, most=most, after=after))
+        yield from pages or [()]
+
+
+def test_when_the_last_issue_that_changed_is_gone_the_past_is_still_known(settings: Settings, folder: Path) -> None:
+    """It was deleted, moved to another repository, or became a discussion: the page of changes is empty."""
+    forge = FakeForge(past=many(40))
+    opened(settings, forge, Bare)
+    seen = load_past(folder).head.seen
+    forge.past.pop()
+    known = opened(settings, forge, Bare)
+    assert known.trouble is None
+    assert (load_past(folder).head.seen, len(known.past.issues)) == (seen, 40)
+
+
+@pytest.mark.parametrize(
+    "seen", ["2020-99-99T99:99:99Z", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "2020-02-30T00:00:00Z"]
+)
+def test_a_time_that_never_was_is_a_file_of_nobody(settings: Settings, folder: Path, seen: str) -> None:
+    forge = FakeForge(past=many(40))
+    opened(settings, forge)
+    head, _, rows = (folder / "past.jsonl").read_text().partition("\n")
+    (folder / "past.jsonl").write_text(json.dumps({**json.loads(head), "seen": seen}) + "\n" + rows)
+    assert opened(settings, forge).measured().lessons == 40
+
+
+# --- the folder that a cache brought ------------------------------------------------------------------------------
+
+
+def test_a_link_in_the_folders_place_leads_nowhere(settings: Settings, folder: Path, tmp_path: Path) -> None:
+    """Neither the folder nor what is above it may be a link to a place of somebody else."""
+    other = tmp_path / "home"
+    for link in (folder, folder.parent):
+        (other / folder.name).mkdir(parents=True, exist_ok=True)
+        modes = [each.stat().st_mode for each in (other, other / folder.name)]
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(other / folder.name if link == folder else other)
+        (other / folder.name / "model-theirs.bin").write_bytes(b"theirs")
+        (other / "model-theirs.bin").write_bytes(b"theirs")
+        assert opened(settings, FakeForge(past=many(40))).measured().lessons == 0, "general experience speaks"
+        assert [each.stat().st_mode for each in (other, other / folder.name)] == modes
+        assert {each.name for each in other.rglob("*")} == {folder.name, "model-theirs.bin"}
+        link.unlink()
+        if link == folder:
+            link.parent.rmdir()
+
+
+class Encoder:
+    """An encoder for whom all texts are the same."""
+
+    name, digest = "flat", "0" * 16
+
+    def layers(self, texts: object, *, done: object = None) -> np.ndarray:
+        return np.ones((len(texts), 7, WIDTH), np.float32)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder", "device"])
+def test_what_is_no_file_is_not_read(tmp_path: Path, kind: str) -> None:
+    """A pipe would be waited for without end, and a link read what is not ours."""
+    path = tmp_path / "vectors.bin"
+    good = tmp_path / "good.bin"
+    cache = VectorCache(good, Encoder())
+    cache.views(["a text"])
+    cache.save()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(good if kind == "link" else "/dev/zero")
+    code = (
+        "import sys; from pathlib import Path; from tests.test_triage_hostile import Encoder;"
+        "from bot.offline.vectors import VectorCache; print(VectorCache(Path(sys.argv[1]), Encoder()).kept)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, timeout=20, check=True, cwd=ROOT)
+    assert done.stdout.strip() == b"0"
+
+
+ROW = b'{"number":1,"title":"","created_at":"","labels":['
+BOMBS: Mapping[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "past of empty lines": ("past.jsonl", lambda old: old.split(b"\n")[0] + b"\n" * 50_000_000),
+    "past of one line": ("past.jsonl", lambda old: old.split(b"\n")[0] + b"\n" + ROW + b'"",' * 16_000_000 + b'""]}'),
+    "lessons": ("model", lambda old: b'{"a":"",' + b'"":"a",' * 6_000_000 + b'"b":""}\n'),
+    "index of words": ("index", lambda old: changed(old, head=b"[" + b"{}," * 16_000_000 + b"{}]")),
+    "index of texts": ("index", lambda old: changed(old, sizes=bytes(32_000_000), dtype=np.uint32)),
+}
+"""What is kept -> some 50 MB that would take far more memory if they were believed."""
+MEGABYTES = 250
+
+
+def changed(data: bytes, dtype: type[np.generic] = np.uint8, **tensors: bytes) -> bytes:
+    return write_tensors(read_tensors(data) | {name: np.frombuffer(new, dtype) for name, new in tensors.items()})
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_folder_of_bombs_fits_into_memory(settings: Settings, folder: Path, name: str) -> None:
+    forge = FakeForge(past=many(40))
+    opened(settings, forge)
+    start, change = BOMBS[name]
+    path = next(each for each in folder.iterdir() if each.name.startswith(start))
+    path.write_bytes(change(path.read_bytes()))
+    code = (
+        "import resource, sys; from pathlib import Path;"
+        "from bot.settings import Settings; from bot.testing.forge import FakeForge, FakeReader;"
+        "from bot.learning import open_knowledge; from tests.test_learning import REPOSITORY, many;"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
+        "known = open_knowledge(Settings(state=Path(sys.argv[1]), encoder='none'), REPOSITORY,"
+        " FakeReader(FakeForge(past=many(40))), fresh=0);"
+        "print(known.measured().lessons, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, settings.state], capture_output=True, text=True, timeout=120, check=True, cwd=ROOT
+    )
+    lessons, kilobytes = map(int, done.stdout.split())
+    assert lessons == 40
+    assert kilobytes < MEGABYTES * 1_000
