@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -22,6 +23,8 @@ def run(words: Sequence[str]) -> int:
 
 def main() -> None:
     """The program `sandpiper`."""
+    # Read when numpy is loaded. Its matrices here are small: threads that wait for each other cost ten times the work.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(run(sys.argv[1:]))
 
 
