@@ -12,26 +12,27 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bot.deps import Deps, tell
-from bot.errors import Cancelled, ForgeError, SandpiperError, TaskError
-from bot.protocols import LLM, Knowledge
+from bot.errors import Cancelled, ForgeError, SandpiperError
+from bot.llm.budget import Budget
+from bot.protocols import Knowledge
 from bot.redaction import redact_data
 from bot.store.journal import Journal, open_journal
 from bot.triage.answers import triage_outputs
-from bot.triage.gate import capped
+from bot.triage.gate import granted
 from bot.triage.issues.comment import Earlier, digest_of, earlier_of
 from bot.triage.issues.facts import RepositoryFacts, facts_of
 from bot.triage.issues.judge import judge_issue
 from bot.triage.issues.rules import Ruled, by_rules
+from bot.triage.issues.triggers import harmless, nameable
 from bot.triage.listing import Row
 from bot.triage.policy import digest_of as digest_of_file
 from bot.triage.policy import parse_policy
 from bot.triage.policy_shape import Apply, Policy, TriagePolicy
 from bot.triage.tasks import tasks_of
 from bot.types.event import Repository, Subject
-from bot.types.model import Completion, Message, ToolSpec
 from bot.types.output import LabelChange, Note, Output
 from bot.types.task import Task
 from bot.types.triage import Chosen, Triage
@@ -63,7 +64,7 @@ class Basis:
     task: Task
     facts: RepositoryFacts
     knowledge: Knowledge | None
-    purse: Purse | None
+    purse: Budget | None
     """The model with the money for it."""
     digest: str
     writes: bool
@@ -79,20 +80,22 @@ class Done(NamedTuple):
 
 
 def basis_of(deps: Deps, repository: Repository, *, with_model: bool, usd: float, writes: bool) -> Basis:
-    """Read what the repository decides and what was learned of it. Raises PolicyError, ForgeError."""
+    """Read what the repository decides and what was learned of it.
+
+    Raises PolicyError, ForgeError, and ConfigurationError where the policy wants more than the operator allows.
+    """
     data = deps.reader.file(deps.settings.policy, repository.default_branch)
-    policy = parse_policy(data, deps.settings.policy)
-    task = tasks_of(policy)["triage"]
-    task = task.changed(limits=capped(task.limits, deps.settings))
+    policy = harmless(parse_policy(data, deps.settings.policy), deps.settings.label_prefix)
+    task = granted(tasks_of(policy)["triage"], deps.settings)
     wanted = deps.model if with_model and policy.triage.model else None
-    purse = Purse(wanted(task.model), usd) if wanted else None
+    purse = Budget(wanted(task.model), usd) if wanted else None
     knowledge = _knowledge(deps, policy.triage) if policy.triage.offline else None
     judges = (VERSION, digest_of_file(data), purse.model if purse else "", knowledge is not None)
     return Basis(
         deps=deps,
         policy=policy,
         task=task,
-        facts=facts_of(deps.reader, repository.default_branch),
+        facts=nameable(facts_of(deps.reader, repository.default_branch), deps.settings.label_prefix),
         knowledge=knowledge,
         purse=purse,
         digest=hashlib.sha256(repr(judges).encode()).hexdigest()[:16],
@@ -267,44 +270,3 @@ def _failed(basis: Basis, subject: Subject, entry: Entry | None, error: ForgeErr
     row = entry.row if entry else Row(number=subject.number, title=subject.title, labels=subject.labels)
     text = digest_of(subject, basis.policy)
     return Entry(basis=basis.digest, text=text, row=row.changed(failure=error.failure()))
-
-
-class Purse:
-    """An LLM with the money for all issues of one call; says with `over` that the next question would be too much."""
-
-    def __init__(self, llm: LLM, usd: float) -> None:
-        self._llm, self._usd = llm, usd
-        self.spent = 0.0
-        """US dollars so far."""
-        self.over = False
-
-    @property
-    def model(self) -> str:
-        return self._llm.model
-
-    @property
-    def window(self) -> int:
-        return self._llm.window
-
-    def complete(
-        self,
-        messages: Sequence[Message],
-        *,
-        tools: Sequence[ToolSpec] = (),
-        schema: dict[str, Any] | None = None,
-        seconds: float = 120,
-        max_tokens: int = 4096,
-    ) -> Completion:
-        """As the LLM does. Raises TaskError `budget_exceeded` before the call, ModelError."""
-        if self.spent + self._llm.estimate(messages, max_tokens=max_tokens) > self._usd:
-            self.over = True
-            raise TaskError("budget_exceeded", f"{self._usd:.2f} US dollars are spent", hint="raise --max-usd")
-        answer = self._llm.complete(messages, tools=tools, schema=schema, seconds=seconds, max_tokens=max_tokens)
-        self.spent += answer.usage.usd
-        return answer
-
-    def estimate(self, messages: Sequence[Message], *, max_tokens: int = 4096) -> float:
-        return self._llm.estimate(messages, max_tokens=max_tokens)
-
-    def count(self, messages: Sequence[Message]) -> int:
-        return self._llm.count(messages)

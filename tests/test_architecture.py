@@ -44,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "execution": SEAMS | {"deps", "stop", "forge", "store"},
     "publishing": SEAMS | {"deps", "forge", "triage"},
     "answering": SEAMS | {"deps", "publishing", "forge"},
-    "backlog": SEAMS | {"deps", "triage", "store", "learning", "publishing"},
+    "backlog": SEAMS | {"deps", "triage", "store", "learning", "publishing", "llm"},
     "pipeline": SEAMS | {"deps", "answering", "execution", "publishing", "triage", "forge", "store"},
     "sandboxes": SEAMS | {"plugins", "sandbox", "telemetry"},
     "wiring": SEAMS | {"deps", "plugins", "forge", "llm", "sandboxes", "store", "telemetry", "learning"},

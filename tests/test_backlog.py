@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bot.backlog import Done, Entry, Purse, basis_of, journal_of, judge_all, open_issues
+from bot.backlog import Done, Entry, basis_of, journal_of, judge_all, open_issues
 from bot.cli.triage import triage
 from bot.cli.triage_backlog import Waits, moment
 from bot.cli.triage_backlog_view import Meter, backlog_parts
@@ -153,15 +153,6 @@ def test_without_a_model_no_purse_is_opened(table: Table) -> None:
     table.llm = ScriptedLLM([])
     basis = basis_of(table.deps(), PLACE, with_model=False, usd=1, writes=False)
     assert basis.purse is None
-
-
-def test_a_purse_never_pays_more_than_it_holds() -> None:
-    purse = Purse(ScriptedLLM(["a", "b", "c"], price=0.4), 1.0)
-    purse.complete([])
-    purse.complete([])
-    with pytest.raises(SandpiperError) as caught:
-        purse.complete([])
-    assert (caught.value.code, purse.over, purse.spent) == ("budget_exceeded", True, 0.8)
 
 
 # --- writing ------------------------------------------------------------------------------------------------------

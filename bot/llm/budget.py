@@ -39,6 +39,8 @@ class Budget:
         self._journal = journal
         self.spent = spent_by(journal) if journal else 0.0
         """US dollars so far."""
+        self.over = False
+        """Whether a call was refused."""
 
     @property
     def model(self) -> str:
@@ -60,6 +62,7 @@ class Budget:
         """As the LLM does. Raises BudgetExceeded before the call, ModelError."""
         price = self._llm.estimate(messages, max_tokens=max_tokens)
         if self.spent + price > self._usd:
+            self.over = True
             raise BudgetExceeded(self.spent, self._usd)
         self._note(price)  # who is killed while the model answers has paid for it
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -79,3 +79,13 @@ def _again(messages: Sequence[Message], answer: Completion, fault: str) -> list[
 
 def _was_cut(answer: Completion) -> bool:
     return answer.finish_reason == "length"
+
+
+def closed_object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON schema of an object that has all of these fields and no other, as strict providers want it."""
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": list(properties),
+        "properties": dict(properties),
+    }

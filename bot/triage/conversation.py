@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from bot.protocols import LLM
-from bot.triage.asking import Unusable, ask
+from bot.triage.asking import Unusable, ask, closed_object
 from bot.triage.digest import digest
 from bot.triage.findings import MOST, Analysis, Outstanding, as_line
 from bot.triage.issues.lenient import objects_in
@@ -176,7 +176,7 @@ def _call(call: Mapping[str, Any]) -> str:
 def schema() -> dict[str, Any]:
     """The answer's shape."""
     texts = {"type": "array", "items": {"type": "string"}}
-    task = _closed(
+    task = closed_object(
         {
             "title": {"type": "string"},
             "summary": {"type": "string"},
@@ -186,16 +186,7 @@ def schema() -> dict[str, Any]:
         }
     )
     lists = dict.fromkeys(("completed", "blockers", "recommendations"), texts)
-    return _closed({"summary": {"type": "string"}, "outstanding": {"type": "array", "items": task}, **lists})
-
-
-def _closed(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": list(properties),
-        "properties": properties,
-    }
+    return closed_object({"summary": {"type": "string"}, "outstanding": {"type": "array", "items": task}, **lists})
 
 
 def read_answer(text: str) -> Analysis:

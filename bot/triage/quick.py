@@ -14,7 +14,7 @@ import re2
 from pydantic import Field
 
 from bot.protocols import LLM
-from bot.triage.asking import Unusable, ask
+from bot.triage.asking import Unusable, ask, closed_object
 from bot.triage.issues.lenient import objects_in
 from bot.triage.issues.pack import one_line, packed
 from bot.triage.issues.reading import enum, fold, prose, share
@@ -224,19 +224,15 @@ def _priority(category: Category, text: str, *, question: bool) -> Priority:
 
 def answer_schema() -> dict[str, Any]:
     """JSON schema of the answer."""
-    properties = {
-        "category": {"enum": list(CATEGORIES)},
-        "priority": {"enum": list(PRIORITIES)},
-        "summary": {"type": "string"},
-        "suggested_action": {"type": "string"},
-        "confidence": {"type": "number"},
-    }
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": list(properties),
-        "properties": properties,
-    }
+    return closed_object(
+        {
+            "category": {"enum": list(CATEGORIES)},
+            "priority": {"enum": list(PRIORITIES)},
+            "summary": {"type": "string"},
+            "suggested_action": {"type": "string"},
+            "confidence": {"type": "number"},
+        }
+    )
 
 
 _CATEGORY_WORDS: Mapping[str, Category] = {

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
+from bot.triage.asking import closed_object
 from bot.types.pull import Severity
 from bot.types.result import Usage
 from bot.types.value import Value
@@ -107,21 +108,12 @@ def answer_schema() -> dict[str, Any]:
         "effort": {"enum": list(EFFORTS)},
     }
     better = {"path": text, "text": text, "effort": {"enum": list(EFFORTS)}}
-    return _object(
+    return closed_object(
         {
-            "issues": {"type": "array", "items": _object(issue)},
-            "improvements": {"type": "array", "items": _object(better)},
+            "issues": {"type": "array", "items": closed_object(issue)},
+            "improvements": {"type": "array", "items": closed_object(better)},
             "assessment": text,
             "ready_to_merge": {"type": "boolean"},
             "merge_blockers": {"type": "array", "items": text},
         }
     )
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": list(properties),
-        "properties": properties,
-    }
