@@ -15,7 +15,7 @@ from rich.console import Console
 from bot.cli.output import json_option, print_json, say, table
 from bot.errors import CallerError, ConfigurationError
 from bot.offline.encoder import open_encoder
-from bot.offline.evaluate import Looked, Setting, evaluate_splits
+from bot.offline.evaluate import Floats, Looked, Setting, evaluate_splits
 from bot.offline.evaluate import evaluate as measured
 from bot.offline.labelled import read_labelled
 from bot.offline.scores import Evaluation, Score
@@ -26,8 +26,6 @@ from bot.telemetry.lines import inert
 from bot.types.triage import ISSUE_TYPES
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from rich.progress import Progress
 
 FILE = click.Path(path_type=Path)
@@ -65,7 +63,7 @@ class Watched:
         self.name, self.mark = inner.name, inner.mark
         self._inner, self._ready = inner, ready
 
-    def views(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def views(self, texts: Sequence[str]) -> Floats:
         return self._inner.views(texts, done=self._ready)
 
 
