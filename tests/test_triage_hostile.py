@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bot.errors import ConfigurationError
 from bot.learning import Learned, open_knowledge
 from bot.offline.tensors import read_tensors, write_tensors
 from bot.offline.vectors import VectorCache
@@ -19,8 +20,17 @@ from bot.offline.weights import WIDTH
 from bot.settings import Settings
 from bot.store.knowledge import folder_of, load_past
 from bot.testing.forge import FakeForge, FakeReader
-from bot.types.triage import PastIssue
+from bot.testing.knowledge import FakeKnowledge
+from bot.testing.llm import ScriptedLLM
+from bot.triage.gate import granted
+from bot.triage.tasks import builtin_tasks
+from bot.types.decision import Answer, Decision, Go, Ignore
+from bot.types.output import LabelChange, Note
+from bot.types.triage import Belief, LabelInfo, PastIssue
+from tests.issue_fixtures import SURE, said
 from tests.test_learning import REPOSITORY, many
+from tests.triage_fixtures import forge_for, judge
+from tests.triage_fixtures import opened as event_opened
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -162,3 +172,65 @@ def test_a_folder_of_bombs_fits_into_memory(settings: Settings, folder: Path, na
     lessons, kilobytes = map(int, done.stdout.split())
     assert lessons == 40
     assert kilobytes < MEGABYTES * 1_000
+
+
+# --- labels that start tasks --------------------------------------------------------------------------------------
+
+POLICY = """\
+triage:
+  labels: [bug, "bot:fix", "BOT: Fix"]
+  actions: [labels, comment]
+  apply: {error: 0.5}
+  types: {bug: "bot:fix"}
+  rules:
+    - {when: {title: "*"}, then: {labels: ["bot:fix", "crash"]}}
+    - {when: {body: "*please*"}, then: {labels: ["Bot:Fix"], task: fix}}
+"""
+CERTAIN = SURE.changed(
+    labels=tuple(Belief(label=each, probability=1.0, threshold=0.5) for each in ("bot:fix", "crash"))
+)
+
+
+def asked(text: str, *, body: str = "It fails.", author: str = "stranger") -> Decision:
+    event = event_opened(author, body=body)
+    forge = forge_for(event, policy=text)
+    forge.labels[:] = [LabelInfo(name=name) for name in ("bug", "bot:fix", "crash")]
+    llm = ScriptedLLM([said(labels=["bug", "bot:fix", "BOT: Fix", "l1", "l2", "l3"])])
+    return judge(event, forge, model=lambda name: llm, knowledge=FakeKnowledge(CERTAIN))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [POLICY, "triage: {apply: {error: 0.5}, actions: [labels, comment]}", 'triage: {labels: ["bot:fix"], apply: {}}'],
+)
+def test_a_label_that_starts_a_task_is_neither_put_on_nor_proposed(text: str) -> None:
+    """Whoever names it: a list of the policy, a rule, the offline model or a language model."""
+    decision = asked(text)
+    if isinstance(decision, Ignore):
+        return  # nothing else was listed
+    assert isinstance(decision, Answer)
+    put_on = [label for each in decision.outputs if isinstance(each, LabelChange) for label in each.add]
+    assert "crash" in put_on, "the others are"
+    assert not [label for label in put_on if "bot:" in label.lower()]
+    assert "bot:" not in "".join(each.body for each in decision.outputs if isinstance(each, Note)).lower()
+
+
+def test_a_task_of_a_rule_puts_none_on_either() -> None:
+    decision = asked(POLICY, body="please", author="writer")
+    assert isinstance(decision, Go)
+    assert decision.spec.task.name == "fix"
+    assert decision.spec.task.labels == ("crash",)
+    stranger = asked(POLICY, body="please")
+    assert isinstance(stranger, Answer), "a stranger's words start nothing"
+
+
+# --- the operator's ceilings --------------------------------------------------------------------------------------
+
+
+def test_without_an_event_the_operators_ceilings_hold_too() -> None:
+    """A repository's policy may not choose a model of its own, nor more money, for a backlog or a single issue."""
+    task = builtin_tasks()["triage"]
+    dear = task.changed(limits=task.limits.changed(usd=50.0, steps=900))
+    assert granted(dear, Settings(max_usd=0.25, max_steps=3)).limits.usd == 0.25
+    with pytest.raises(ConfigurationError, match="not among the operator's"):
+        granted(task.changed(model="openai/dearest"), Settings(model="openai/cheap"))

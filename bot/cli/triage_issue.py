@@ -16,10 +16,12 @@ from bot.errors import Cancelled, ConfigurationError, NotFound, SandpiperError
 from bot.protocols import Knowledge
 from bot.settings import Settings
 from bot.triage.answers import triage_outputs
+from bot.triage.gate import granted
 from bot.triage.issues.comment import digest_of, earlier_of
 from bot.triage.issues.facts import facts_of
 from bot.triage.issues.judge import judge_issue
 from bot.triage.issues.rules import by_rules
+from bot.triage.issues.triggers import harmless, nameable
 from bot.triage.policy import Policy, parse_policy
 from bot.triage.policy_shape import Apply
 from bot.triage.tasks import tasks_of
@@ -55,13 +57,13 @@ def judged(
     """The judgement of an issue, and what would be written. Raises NotFound, PolicyError, ForgeError."""
     branch = repository.default_branch
     subject = _issue(number, deps, repository)
-    policy = parse_policy(deps.reader.file(settings.policy, branch), settings.policy)
-    facts, ruled = facts_of(deps.reader, branch), by_rules(subject, policy)
+    policy = harmless(parse_policy(deps.reader.file(settings.policy, branch), settings.policy), settings.label_prefix)
+    facts, ruled = nameable(facts_of(deps.reader, branch), settings.label_prefix), by_rules(subject, policy)
     earlier = earlier_of(deps.reader.comments(number), deps.reader.viewer().id, number)
     found = judge_issue(
         subject,
         policy=policy,
-        task=tasks_of(policy)["triage"],
+        task=granted(tasks_of(policy)["triage"], settings),
         facts=facts,
         knowledge=_knowledge(deps, policy),
         model=None if no_model else deps.model,

@@ -13,6 +13,7 @@ from bot.triage import gate
 from bot.triage.approvals import waiting
 from bot.triage.case import Case, Model, Request
 from bot.triage.issues.rules import by_rules
+from bot.triage.issues.triggers import harmless
 from bot.triage.judging import judged
 from bot.triage.pin import pin, snapshot
 from bot.triage.policy import closest, digest_of, parse_policy
@@ -55,7 +56,7 @@ def decide(
     level: Permission = "write" if isinstance(event.trigger, Scheduled) else reader.permission(event.actor)
     data = reader.file(settings.policy, event.repository.default_branch)
     try:
-        policy = parse_policy(data, settings.policy)
+        policy = harmless(parse_policy(data, settings.policy), settings.label_prefix)
     except PolicyError as error:
         if gate.is_automatic(event) or PERMISSIONS.index(level) < PERMISSIONS.index("write"):
             raise

@@ -13,6 +13,7 @@ stable words; they show in logs, in `handle --json` and in comments.
 
 from collections.abc import Mapping, Sequence
 
+from bot.errors import ConfigurationError
 from bot.settings import Settings
 from bot.types.decision import Ignore, Refuse
 from bot.types.event import (
@@ -201,6 +202,13 @@ def check_adapters(task: Task, settings: Settings) -> Refuse | None:
     if any(not _may_open(host, settings.hosts) for host in task.hosts):
         return Refuse(code="host_not_allowed", reason="a host of the task is not among the operator's", speak=False)
     return None
+
+
+def granted(task: Task, settings: Settings) -> Task:
+    """A task that no event asked for, under the operator's ceilings. Raises ConfigurationError where it wants more."""
+    if refused := check_adapters(task, settings):
+        raise ConfigurationError(refused.code, refused.reason, hint="change the policy, or allow it in the settings")
+    return task.changed(limits=capped(task.limits, settings))
 
 
 def _may_open(host: str, allowed: Sequence[str]) -> bool:

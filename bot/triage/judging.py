@@ -13,6 +13,7 @@ from bot.triage.issues.comment import Earlier, digest_of, earlier_of
 from bot.triage.issues.facts import RepositoryFacts, facts_of
 from bot.triage.issues.judge import judge_issue
 from bot.triage.issues.rules import Ruled
+from bot.triage.issues.triggers import nameable
 from bot.triage.policy_shape import Apply
 from bot.triage.pulls.comment import pull_comment
 from bot.triage.pulls.status import triage_pull
@@ -108,6 +109,7 @@ def _earlier(case: Case, subject: Subject) -> Earlier | None:
 def _facts(case: Case) -> RepositoryFacts:
     """What the repository says about its issues; a forge that does not tell is no reason not to judge."""
     try:
-        return facts_of(case.reader, case.event.repository.default_branch)
+        facts = facts_of(case.reader, case.event.repository.default_branch)
+        return nameable(facts, case.settings.label_prefix)
     except ForgeError:
         return RepositoryFacts()
