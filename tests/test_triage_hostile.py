@@ -23,11 +23,12 @@ from bot.testing.forge import FakeForge, FakeReader
 from bot.testing.knowledge import FakeKnowledge
 from bot.testing.llm import ScriptedLLM
 from bot.triage.gate import granted
+from bot.triage.issues.question import Known, question_of
 from bot.triage.tasks import builtin_tasks
 from bot.types.decision import Answer, Decision, Go, Ignore
 from bot.types.output import LabelChange, Note
-from bot.types.triage import Belief, LabelInfo, PastIssue
-from tests.issue_fixtures import SURE, said
+from bot.types.triage import Belief, LabelInfo, Neighbour, PastIssue
+from tests.issue_fixtures import SURE, issue, said
 from tests.test_learning import REPOSITORY, many
 from tests.triage_fixtures import forge_for, judge
 from tests.triage_fixtures import opened as event_opened
@@ -234,3 +235,18 @@ def test_without_an_event_the_operators_ceilings_hold_too() -> None:
     assert granted(dear, Settings(max_usd=0.25, max_steps=3)).limits.usd == 0.25
     with pytest.raises(ConfigurationError, match="not among the operator's"):
         granted(task.changed(model="openai/dearest"), Settings(model="openai/cheap"))
+
+
+# --- what a model hears -------------------------------------------------------------------------------------------
+
+KEY = "ghp_A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8"
+
+
+@pytest.mark.parametrize("before", [0, 2_600, 2_640, 2_660, 5_000])
+def test_a_secret_that_somebody_wrote_is_not_passed_on(before: int) -> None:
+    """Nor a half of it, where the text is cut."""
+    body = "word " * (before // 5) + f"my key is {KEY}, " + "more " * 600
+    near = Neighbour(number=3, title=f"It prints {KEY}", score=0.9)
+    asked = question_of(Known(subject=issue(title=f"{KEY} is printed", body=body), neighbours=(near,)))
+    heard = "".join(each.content for each in asked.messages)
+    assert not [at for at in range(4, len(KEY) - 8) if KEY[at : at + 8] in heard]

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bot.triage.issues.pack import LIMIT, one_line, packed
+from bot.redaction import redact
+from bot.triage.issues.pack import LIMIT, SCAN, one_line, packed
 from bot.triage.tasks import prompt
 from bot.types.event import Subject
 from bot.types.model import Message
@@ -86,7 +87,8 @@ def is_area(label: str) -> bool:
 
 def question_of(known: Known, *, tokens: int = TOKENS) -> Question:
     """The question, as complete as its budget allows: neighbours and files go first, then text, then labels."""
-    body = packed(known.subject.body)
+    # Before anything is cut, so that no half of a secret is left; and again, lest packing joined one up.
+    body = redact(packed(redact(known.subject.body[:SCAN], ())), ())
     *plans, last = _plans()
     for plan in plans:
         asked = _asked(known, body, plan)
@@ -144,7 +146,7 @@ def _issue(known: Known, text: str, ids: Ids) -> str:
     """What is empty is left out."""
     subject = known.subject
     parts: dict[str, Any] = {
-        "title": one_line(subject.title, TITLE),
+        "title": one_line(redact(one_line(subject.title, SCAN), ()), TITLE),
         "text": text,
         "has": [one_line(label, 50) for label in subject.labels[:10]],
         "offline": _offline(known.posterior, ids) if known.posterior else None,
@@ -174,7 +176,11 @@ def _offline(posterior: Posterior, ids: Ids) -> dict[str, Any]:
 def _neighbour(each: Neighbour) -> dict[str, Any]:
     state = f"closed, {each.closed_for.replace('_', ' ')}" if each.closed_for else each.state
     labels = [one_line(label, 30) for label in each.labels[:3]]
-    return {"title": one_line(each.title, NEIGHBOUR_TITLE), "state": state, **({"labels": labels} if labels else {})}
+    return {
+        "title": one_line(redact(each.title, ()), NEIGHBOUR_TITLE),
+        "state": state,
+        **({"labels": labels} if labels else {}),
+    }
 
 
 def answer_schema(ids: Ids) -> dict[str, Any]:
