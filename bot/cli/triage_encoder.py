@@ -22,7 +22,7 @@ FROM = {
 
 
 @click.command()
-@click.option("--fetch", is_flag=True, help="Download them (90 MB) and keep them in eight bits (23 MB).")
+@click.option("--fetch", is_flag=True, help="If there are none, download them (90 MB) and keep eight bits of each (23 MB).")
 @json_option
 def encoder(fetch: bool, as_json: bool) -> None:
     """Say which weights of the sentence encoder are found on this machine.
@@ -30,9 +30,10 @@ def encoder(fetch: bool, as_json: bool) -> None:
     They are optional: with them triage finds more duplicates and needs fewer labels to learn from.
     """
     settings = load_settings(os.environ)
-    if fetch:
-        fetch_weights(settings.state)
     found = find_weights(settings.encoder_path, settings.state)
+    if fetch and found is None:
+        fetch_weights(settings.state)
+        found = find_weights(settings.encoder_path, settings.state)
     if found is not None:
         read_weights(found.data)  # whether they fit
     if as_json:
