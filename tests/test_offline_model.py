@@ -312,18 +312,18 @@ def test_the_curve_finds_the_scale_by_which_scores_were_made() -> None:
     powers = np.exp(2.0 * scores + [0.0, 0.5, -0.5])
     shares = powers / powers.sum(axis=1, keepdims=True)
     said = np.array([chance.choice(3, p=row) for row in shares])
-    curve = curve_of(scores, np.eye(3)[said])
-    assert curve.scale == pytest.approx(2.0, abs=0.2)
-    assert curve.types(scores) == pytest.approx(shares, abs=0.06)
+    curve = curve_of(scores[:, None], np.eye(3)[said])
+    assert curve.scale == pytest.approx((2.0,), abs=0.2)
+    assert curve.types(scores[:, None]) == pytest.approx(shares, abs=0.06)
 
 
 def test_one_column_is_a_yes_or_no() -> None:
     chance = np.random.default_rng(6)
     scores = chance.normal(size=(4000, 1))
     there = (chance.random(4000) < 1 / (1 + np.exp(-(3 * scores[:, 0] - 2)))).astype(float)
-    curve = curve_of(scores, there[:, None])
-    assert curve.scale == pytest.approx(3, abs=0.3)
-    assert curve.chance(np.array([2 / 3])) == pytest.approx([0.5], abs=0.06)
+    curve = curve_of(scores[:, None], there[:, None])
+    assert curve.scale == pytest.approx((3,), abs=0.3)
+    assert curve.chance(np.array([[2 / 3]])) == pytest.approx([0.5], abs=0.06)
 
 
 @settings(max_examples=60, deadline=None)
@@ -472,8 +472,9 @@ def broken(**changed: NDArray[np.generic] | None) -> bytes:
         broken(spread=np.full(len(NAMES), np.inf, np.float32)),
         broken(meant=np.zeros((30, 384), np.float16)),
         broken(meant=np.zeros((30, 7), np.float16)),
-        broken(lessons=np.zeros((30, 1), np.float32)),
-        broken(lessons=np.zeros((30, 6), np.float64)),
+        broken(by_signs=np.zeros((30, 1), np.float32)),
+        broken(by_signs=np.zeros((30, 6), np.float64)),
+        broken(by_meaning=np.zeros((30, 6), np.float32)),
         broken(terms=np.array([5, 5], np.uint32), rarity=np.zeros(2, np.float32), words=np.zeros((2, 6), np.float32)),
         broken(terms=np.zeros(200_000, np.uint32)),
         b"\0" * 17_000_000,

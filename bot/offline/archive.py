@@ -23,7 +23,7 @@ from bot.offline.tfidf import MOST_TERMS, Vocabulary
 from bot.types.triage import ISSUE_TYPES, Measured, Probability, Word
 from bot.types.value import Value
 
-VERSION = 1
+VERSION = 2
 """Changes with the meaning of the numbers, those of the features included."""
 MOST_BYTES = 16_000_000
 LARGE = 1e6
@@ -35,7 +35,7 @@ class KeptRule(Value):
     """A `Rule` as it is kept."""
 
     name: Word
-    scale: Finite
+    scale: tuple[Finite, ...] = Field(min_length=1, max_length=3)
     shift: tuple[Finite, ...] = Field(min_length=1, max_length=len(ISSUE_TYPES))
     threshold: Probability | None
 
@@ -78,7 +78,9 @@ def dump(model: Model) -> bytes:
             "centre": space.middle,
             "meant": space.meant,
             "words": taught.learned.words,
-            "lessons": taught.learned.lessons,
+            "level": taught.learned.level,
+            "by_signs": taught.learned.signs,
+            "by_meaning": taught.learned.meant,
         }
     return write_tensors(tensors)
 
@@ -110,8 +112,8 @@ def _kept(rule: Rule) -> KeptRule:
     return KeptRule(name=rule.name, scale=rule.curve.scale, shift=rule.curve.shift, threshold=rule.threshold)
 
 
-def _rule(kept: KeptRule, columns: int) -> Rule:
-    if len(kept.shift) != columns:
+def _rule(kept: KeptRule, columns: int, views: int) -> Rule:
+    if len(kept.shift) != columns or len(kept.scale) != views:
         raise damaged("a rule has another number of columns")
     return Rule(kept.name, Curve(kept.scale, kept.shift), kept.threshold)
 
@@ -125,12 +127,13 @@ def _prior(found: Tensors) -> Prior:
 
 
 def _taught(found: Tensors, about: About) -> Taught:
-    types = _rule(about.types, len(ISSUE_TYPES)) if about.types is not None else None
-    labels = tuple(_rule(each, 1) for each in about.labels)
+    width = _width(found, "meant", 1)
+    views = 3 if width else 2
+    types = _rule(about.types, len(ISSUE_TYPES), views) if about.types is not None else None
+    labels = tuple(_rule(each, 1, views) for each in about.labels)
     columns = len(labels) + (len(ISSUE_TYPES) if types is not None else 0)
     terms = _length(found, "terms", MOST_TERMS)
     lessons = _length(found, "signs", MOST_LESSONS)
-    width = _width(found, "meant", 1)
     if not columns or not lessons:
         raise damaged("it says that it was taught, and holds nothing")
     known = Vocabulary(
@@ -150,7 +153,9 @@ def _taught(found: Tensors, about: About) -> Taught:
         raise damaged("a spread is not positive")
     learned = Learned(
         words=_tensor(found, "words", np.float32, (terms, columns)),
-        lessons=_tensor(found, "lessons", np.float32, (lessons, columns)),
+        level=_tensor(found, "level", np.float32, (columns,)),
+        signs=_tensor(found, "by_signs", np.float32, (lessons, columns)),
+        meant=_tensor(found, "by_meaning", np.float32, (lessons if width else 0, columns)),
     )
     return Taught(space, learned, types, labels)
 

@@ -16,7 +16,7 @@ from bot.offline.calibration import Curve, curve_of, threshold
 from bot.offline.measure import LabelSeen, measured_of
 from bot.offline.prior import Prior, Vectors, prior
 from bot.offline.ridge import Array, ridge
-from bot.offline.space import Learned, Seen, Space, kernel_of, learned_of, scores_of, see, space_of
+from bot.offline.space import Learned, Seen, Space, kernels_of, learned_of, scores_of, see, space_of
 from bot.offline.targets import RIGHT, WRONG, Targets, newest, targets_of
 from bot.offline.tfidf import Rows
 from bot.types.triage import ISSUE_TYPES, Belief, IssueType, Lesson, Measured, Posterior
@@ -93,7 +93,7 @@ def taught_by(
     seen = see([(each.title, each.body) for each in lessons], vectors) if seen is None else seen
     space, words = space_of(seen)
     granted = _granted(start.beliefs(seen.signs, seen.meant))
-    weights, type_scores, label_scores = _solve(kernel_of(space, words), targets, granted)
+    weights, type_scores, label_scores = _solve(kernels_of(space, words), targets, granted)
     taught, confidence = _ruled(space, words, weights, targets, type_scores, label_scores, error)
     measured = measured_of(targets.kinds, confidence, taught.types.threshold if taught.types else None,
         _labels_seen(taught, targets, label_scores),
@@ -119,10 +119,10 @@ def judge_seen(model: Model, seen: Seen) -> tuple[Posterior, ...]:
     whole = bool(seen.meant.shape[1]) == bool(taught.space.meant.shape[1])
     sure = None
     if taught.types is not None:
-        beliefs = taught.types.curve.types(scores[:, :3] + _granted(beliefs))
+        beliefs = taught.types.curve.types(scores[:, :, :3] + _granted(beliefs)[:, None])
         sure = taught.types.threshold if whole else None
     first = 3 if taught.types is not None else 0
-    chances = [each.curve.chance(scores[:, first + n] * LABEL_SCORE) for n, each in enumerate(taught.labels)]
+    chances = [each.curve.chance(scores[:, :, first + n] * LABEL_SCORE) for n, each in enumerate(taught.labels)]
     return tuple(
         _posterior(row, sure, _beliefs(taught.labels, [each[n] for each in chances], whole), model.measured.lessons)
         for n, row in enumerate(beliefs)
@@ -143,26 +143,28 @@ def _granted(beliefs: Array) -> Array:
     return GRANTED * (WRONG + (RIGHT - WRONG) * beliefs)
 
 
-def _solve(kernel: Array, targets: Targets, granted: Array) -> tuple[Array, Array, Array]:
-    """The lessons' weights, and the scores of the types and of the labels with each lesson left out."""
-    parts = []
-    type_scores = np.empty((len(kernel), 0))
-    label_scores = np.empty((len(kernel), 0))
-    if targets.type_trust.any():
-        found = ridge(kernel, targets.types - granted, targets.type_trust)
-        parts.append(found.weights)
-        type_scores = found.left_out + granted
-    if targets.names:
-        found = ridge(kernel, targets.labels, targets.label_trust)
-        parts.append(found.weights)
-        label_scores = found.left_out
-    return np.concatenate(parts, axis=1), type_scores, label_scores
+def _solve(kernels: Sequence[Array], targets: Targets, granted: Array) -> tuple[list[Array], Array, Array]:
+    """The lessons' weights in each view, and the scores of the types and of the labels with each lesson left out."""
+    weights, types, labels = [], [], []
+    for kernel in kernels:
+        parts = []
+        if targets.type_trust.any():
+            found = ridge(kernel, targets.types - granted, targets.type_trust)
+            parts.append(found.weights)
+            types.append(found.left_out + granted)
+        if targets.names:
+            found = ridge(kernel, targets.labels, targets.label_trust)
+            parts.append(found.weights)
+            labels.append(found.left_out)
+        weights.append(np.concatenate(parts, axis=1))
+    blank = np.empty((len(kernels[0]), len(kernels), 0))
+    return weights, np.stack(types, axis=1) if types else blank, np.stack(labels, axis=1) if labels else blank
 
 
 def _ruled(
     space: Space,
     words: Rows,
-    weights: Array,
+    weights: Sequence[Array],
     targets: Targets,
     type_scores: Array,
     label_scores: Array,
@@ -170,7 +172,7 @@ def _ruled(
 ) -> tuple[Taught, Array]:
     """The whole of what was taught, and the probabilities of the types with each lesson left out."""
     types, beliefs = None, np.empty((len(targets.kinds), 0))
-    if type_scores.shape[1]:
+    if type_scores.shape[2]:
         known = np.array([kind is not None for kind in targets.kinds])
         truth = np.array([[float(kind == each) for each in ISSUE_TYPES] for kind in targets.kinds])
         curve = curve_of(type_scores[known], truth[known])
@@ -178,17 +180,17 @@ def _ruled(
         types = Rule("", curve, threshold(beliefs.max(axis=1)[known], error))
     labels = []
     for number, name in enumerate(targets.names):
-        column = label_scores[:, [number]] * LABEL_SCORE
+        column = label_scores[:, :, [number]] * LABEL_SCORE
         there = targets.labels[:, [number]] > 0
         curve = curve_of(column, there.astype(np.float64))
-        chance = curve.chance(column[:, 0])
+        chance = curve.chance(column[:, :, 0])
         labels.append(Rule(name, curve, threshold(chance, error)))
     return Taught(space, learned_of(words, weights), types, tuple(labels)), beliefs
 
 
 def _labels_seen(taught: Taught, targets: Targets, scores: Array) -> tuple[LabelSeen, ...]:
     return tuple(
-        LabelSeen(each.name, targets.labels[:, n] > 0, each.curve.chance(scores[:, n] * LABEL_SCORE), each.threshold)
+        LabelSeen(each.name, targets.labels[:, n] > 0, each.curve.chance(scores[:, :, n] * LABEL_SCORE), each.threshold)
         for n, each in enumerate(taught.labels)
     )
 

@@ -1,7 +1,8 @@
-"""Texts -> how alike they are to the lessons: by their words, by their signs, and by what they mean; added up.
+"""Texts -> how alike they are to the lessons, in three views: by their words, by their signs, and by what they mean.
 
 Words count linearly (cosine of TF-IDF rows), so that a term's weight needs no lesson kept; signs and meaning fall off
-smoothly with the distance, and there the lessons' own numbers are kept.
+smoothly with the distance, and there the lessons' own numbers are kept. Each view learns for itself: what the views
+say is weighed only afterwards (`calibration`), and where they disagree, little is certain.
 """
 
 from __future__ import annotations
@@ -20,9 +21,8 @@ from bot.offline.tfidf import Counts, Rows, Vocabulary, counts, rows, vocabulary
 Floats = NDArray[np.float32]
 Array = NDArray[np.float64]
 
-SIGNS = 1.0
-MEANING = 2.0
-"""Weights of the three likenesses; that of words is 1, and a constant 1 stands for what all have in common."""
+COMMON = 1.0
+"""What all texts have in common, beside the likeness of any two, which is 1 for equal ones."""
 FAR = 3.0
 """Standard deviations beyond which a sign is not stranger still."""
 WIDTH = 384
@@ -62,8 +62,12 @@ class Learned:
 
     words: Floats
     """A row for each term."""
-    lessons: Floats
+    level: Floats
+    """What words say of a text without any known term."""
+    signs: Floats
     """A row for each lesson."""
+    meant: Floats
+    """A row for each lesson; no rows without encoder."""
 
 
 def see(texts: Sequence[tuple[str, str]], vectors: Vectors | None) -> Seen:
@@ -96,33 +100,47 @@ def space_of(seen: Seen) -> tuple[Space, Rows]:
     return space, rows(known, seen.words)
 
 
-def kernel_of(space: Space, words: Rows) -> Array:
-    """How alike every two lessons are."""
-    return words.likeness() + _smooth(space, space.signs, space.meant.astype(np.float32))
+def kernels_of(space: Space, words: Rows) -> tuple[Array, ...]:
+    """How alike every two lessons are, in each view: two without encoder, three with it."""
+    found = [COMMON + words.likeness(), _by_signs(space, space.signs)]
+    if space.meant.shape[1]:
+        found.append(_by_meaning(space, space.meant.astype(np.float32)))
+    return tuple(found)
 
 
-def learned_of(words: Rows, weights: Array) -> Learned:
-    """The lessons' weights, and from them the terms'."""
-    return Learned(words.summed(weights).astype(np.float32, order="C"), weights.astype(np.float32, order="C"))
+def learned_of(words: Rows, weights: Sequence[Array]) -> Learned:
+    """The lessons' weights in each view, and from those of the words the terms'."""
+    by_words, by_signs, *others = weights
+    by_meaning = others[0] if others else np.empty((0, by_words.shape[1]))
+    return Learned(
+        words=words.summed(by_words).astype(np.float32, order="C"),
+        level=(COMMON * by_words.sum(axis=0)).astype(np.float32),
+        signs=by_signs.astype(np.float32, order="C"),
+        meant=by_meaning.astype(np.float32, order="C"),
+    )
 
 
 def scores_of(space: Space, learned: Learned, seen: Seen) -> Array:
-    """A row for each text, a column for each wanted value. Without vectors meaning counts as neutral."""
-    meant = _unit(seen.meant - space.middle) if seen.meant.shape[1] else np.zeros((len(seen.signs), 0), np.float32)
-    result = _smooth(space, _standard(seen.signs, space.usual, space.spread), meant) @ learned.lessons
-    words = rows(space.known, seen.words)
-    for span, dense in words.blocks():
-        result += dense @ learned.words[span]
-    return np.asarray(result, dtype=np.float64)
-
-
-def _smooth(space: Space, signs: Floats, meant: Floats) -> Array:
-    apart = np.square(signs).sum(axis=1)[:, None] + np.square(space.signs).sum(axis=1) - 2 * signs @ space.signs.T
-    result = 1.0 + SIGNS * np.exp(-np.maximum(apart, 0) / (2.0 * len(NAMES)))
+    """For each text, view and wanted value. Without vectors meaning says nothing: 0, where it was learned."""
+    by_words = np.repeat(learned.level[None].astype(np.float64), len(seen.signs), axis=0)
+    for span, dense in rows(space.known, seen.words).blocks():
+        by_words += dense @ learned.words[span]
+    found = [by_words, _by_signs(space, _standard(seen.signs, space.usual, space.spread)) @ learned.signs]
     if space.meant.shape[1]:
-        alike = meant @ space.meant.astype(np.float32).T if meant.shape[1] else np.float32(0)
-        result = result + MEANING * np.exp(alike - np.float32(1))
-    return np.asarray(result, dtype=np.float64)
+        there = bool(seen.meant.shape[1])
+        meant = _by_meaning(space, _unit(seen.meant - space.middle)) @ learned.meant if there else 0.0 * by_words
+        found.append(meant)
+    return np.stack(found, axis=1).astype(np.float64)
+
+
+def _by_signs(space: Space, signs: Floats) -> Array:
+    apart = np.square(signs).sum(axis=1)[:, None] + np.square(space.signs).sum(axis=1) - 2 * signs @ space.signs.T
+    return np.asarray(COMMON + np.exp(-np.maximum(apart, 0) / (2.0 * len(NAMES))), dtype=np.float64)
+
+
+def _by_meaning(space: Space, meant: Floats) -> Array:
+    alike = meant @ space.meant.astype(np.float32).T
+    return np.asarray(COMMON + 2.0 * np.exp(alike - np.float32(1)), dtype=np.float64)
 
 
 def _standard(signs: Floats, usual: Floats, spread: Floats) -> Floats:
