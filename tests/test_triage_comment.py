@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bot.errors import NotFound
 from bot.marks import has_marker
 from bot.testing.forge import FakeForge, FakeReader, FakeWriter
+from bot.testing.knowledge import FakeKnowledge
 from bot.testing.llm import ScriptedLLM
 from bot.triage.answers import triage_outputs
 from bot.triage.decide import decide
@@ -15,7 +18,7 @@ from bot.types.decision import Answer
 from bot.types.event import Actor, Comment, Event
 from bot.types.output import LabelChange, Note
 from bot.types.result import Usage
-from bot.types.triage import Chosen, Neighbour, Suitability, Triage
+from bot.types.triage import Chosen, Neighbour, Posterior, Suitability, Triage
 from tests.inert import alive
 from tests.issue_fixtures import LISTED, NEAR, SURE, issue, known, policy, said
 from tests.triage_fixtures import IDS, SETTINGS, commented, forge_for, judge, opened
@@ -57,6 +60,43 @@ def test_it_says_what_was_found_and_by_whom() -> None:
     assert "```text\nWhich version?\n```" in words
     assert "0.0123 US dollars" in words
     assert len(words) < 1_500
+
+
+@pytest.mark.parametrize(
+    ("likely", "said"), [(None, "**Type:** bug"), (0.58, "**Type:** perhaps bug"), (0.42, "**Type:** can't be told")]
+)
+def test_a_guess_is_called_one(likely: float | None, said: str) -> None:
+    found = Triage(type="bug", type_guessed=likely, by="offline", lessons=300, files=("a.py",))
+    assert f"- {said}\n" in triage_words(found, fitting=[])
+
+
+def test_the_offline_model_says_what_it_does_not_know() -> None:
+    sure = Triage(by="offline", type="bug", labels=(Chosen(label="bug", confidence=1, by="offline"),), lessons=300)
+    words = triage_words(sure, fitting=[])
+    assert "`bug` (offline model, 99%)" in words
+    assert "Priority" not in words, "a default is no finding"
+    assert "Judged by the offline model. " in words
+    assert "knows few labelled issues" in triage_words(sure.changed(lessons=6), fitting=[])
+    assert "knows no labelled issue" in triage_words(sure.changed(lessons=0), fitting=[])
+
+
+def test_what_is_missing_is_said_once() -> None:
+    found = Triage(by="offline", missing=("version", "steps"), question="Could you add what is missing: version?")
+    words = triage_words(found, fitting=[])
+    assert words.count("version") == 1
+    assert "could you add `version` and `steps`?" in words
+    assert "- **Missing:** `version`, `steps`" in triage_words(found.changed(question=""), fitting=[])
+
+
+@pytest.mark.parametrize(("score", "written"), [(0.4, 0), (0.6, 1)])
+def test_a_weak_guess_and_nothing_else_is_kept_quiet(score: float, written: int) -> None:
+    guess = Posterior(types={"bug": score, "feature": 0.9 - score, "question": 0.1}, lessons=6)
+    event = opened()
+    forge = forge_for(event, policy="triage: {actions: [comment], labels: [bug]}")
+    subject = forge.subjects[7].changed(title="hello", body="hi")
+    forge.subjects[7] = subject
+    played(event.changed(subject=subject), forge, knowledge=FakeKnowledge(guess))
+    assert len(own_comments(forge)) == written
 
 
 def test_nothing_in_it_is_alive_but_links_to_issues() -> None:

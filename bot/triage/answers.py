@@ -160,7 +160,8 @@ def triage_outputs(
     applied = [each.label for each in found.labels if each.apply]
     fitting = [label for label in applied if label.casefold() in there or label.casefold() not in before]
     parts = list(ruled.comments)
-    if "comment" in policy.triage.actions and is_worth_saying(found):
+    stale = found.by != "rules" and earlier is not None and bool(earlier.digest)  # it says something else by now
+    if "comment" in policy.triage.actions and (stale or is_worth_saying(found)):
         digest = digest_of(subject, policy)
         state = Earlier(
             digest=digest,

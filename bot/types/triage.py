@@ -245,6 +245,10 @@ class Triage(Value):
 
     type: IssueType | None = None
     """Bug, feature or question; None where nothing suffices to tell."""
+    type_guessed: Probability | None = None
+    """How likely it is where the offline model alone says so and is not sure; None where somebody knows."""
+    lessons: int | None = None
+    """How many past issues the offline model learned from; None where it was not asked."""
     labels: tuple[Chosen, ...] = ()
     """Labels that fit, surest first."""
     priority: Priority = "medium"

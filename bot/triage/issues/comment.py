@@ -24,6 +24,11 @@ from bot.visible import fence, fenced, shown
 
 SPAN = 120
 """Characters of a stranger's word in the comment."""
+TOLD = 0.5
+"""Probability from which on a guess of the type is worth a word: below, it is wrong more often than right."""
+FEW = 90
+"""Past issues; of fewer the offline model can't measure how often it is wrong."""
+SIZES = {"xs": "tiny", "s": "small", "m": "medium", "l": "large", "xl": "very large"}
 BY = {"rule": "rule of the policy", "model": "language model", "offline": "offline model"}
 _STATE = re.compile(r"<!-- sandpiper:triaged=([A-Za-z0-9_-]{1,8000}) -->")
 
@@ -81,8 +86,11 @@ def digest_of(subject: Subject, policy: Policy) -> str:
 
 
 def is_worth_saying(found: Triage) -> bool:
-    """Whether anybody but the rules said something: what those say stands in the policy."""
-    return found.by != "rules" or bool(found.missing) or found.security or found.spam
+    """Whether it helps anybody: what rules say stands in the policy, and a weak guess alone is no help."""
+    if found.by == "model" or found.security or found.spam:
+        return True
+    helps = (found.missing, found.labels, found.duplicates, found.fixed_by, found.files, found.owners)
+    return any(helps) if found.by == "offline" else bool(found.missing)
 
 
 # --- words ------------------------------------------------------------------------------------------------------
@@ -94,8 +102,10 @@ def triage_words(found: Triage, *, fitting: Sequence[str], security_policy: str 
         return _security(found, fitting, security_policy)
     lines = [f"- **{name}:** {words}" for name, words in _facts(found, fitting) if words]
     parts = ["### Triage", "\n".join(lines)]
-    if found.question:
+    if found.question and found.by == "model":
         parts += ["**A question to the author:**", fenced(_plain(found.question), "text")]
+    elif found.question:
+        parts.append(f"**A question to the author:** could you add {_and([_code(each) for each in found.missing])}?")
     parts += [_details(found), _origin(found)]
     return "\n\n".join(part for part in parts if part)
 
@@ -117,8 +127,9 @@ def _list(name: str, items: Sequence[str]) -> str:
 def _facts(found: Triage, fitting: Sequence[str]) -> Iterator[tuple[str, str]]:
     if found.spam:
         yield "Spam", "this does not seem to be about the project"
-    yield "Type", found.type or "can't be told"
-    yield "Priority", found.priority
+    yield "Type", _type(found)
+    # Without a model nothing speaks of an ordinary issue's urgency: a default is no finding.
+    yield "Priority", found.priority if found.by == "model" or found.priority in ("critical", "high") else ""
     if found.area:
         yield "Area", _code(found.area)
     yield "Labels", ", ".join(_label(each) for each in found.labels if each.label in fitting)
@@ -126,13 +137,25 @@ def _facts(found: Triage, fitting: Sequence[str]) -> Iterator[tuple[str, str]]:
     yield "Maybe the same as", ", ".join(map(_neighbour, found.duplicates))
     if found.fixed_by is not None:
         yield "May be solved already, see", _neighbour(found.fixed_by)
-    yield "Missing", ", ".join(map(_code, found.missing))
+    if not found.question or found.by == "model":
+        yield "Missing", ", ".join(map(_code, found.missing))
     yield "Where to look", ", ".join(map(_code, found.files))
     yield "Owners", ", ".join(map(_code, found.owners))
 
 
+def _type(found: Triage) -> str:
+    if found.type is None or (found.type_guessed is not None and found.type_guessed < TOLD):
+        return "can't be told"
+    return found.type if found.type_guessed is None else f"perhaps {found.type}"
+
+
+def _and(items: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(items[:-1]), items[-1]) if part) if items else ""
+
+
 def _label(each: Chosen) -> str:
-    sure = "" if each.by == "rule" else f", {each.confidence:.0%}"
+    # Nobody is ever wholly sure.
+    sure = "" if each.by == "rule" else f", {min(each.confidence, 0.99):.0%}"
     return f"{_code(each.label)} ({BY[each.by]}{sure})"
 
 
@@ -142,21 +165,30 @@ def _neighbour(each: Neighbour) -> str:
 
 
 def _details(found: Triage) -> str:
+    by_us = found.by != "model"  # then the reason is a sentence of ours, and not a model's
     lines = [
-        f"- Reproduction: {'given' if found.reproduction else 'not given'}",
-        *([f"- Size of the work: {found.size}"] if found.size else []),
-        f"- For an agent: {'yes' if found.agent.suitable else 'no'}",
-        *([f"- Language: {_code(found.language)}"] if found.language else []),
+        *([f"- Reproduction: {'given' if found.reproduction else 'not given'}"] if _type(found) == "bug" else []),
+        *([f"- Size of the work: {SIZES[found.size]}"] if found.size else []),
+        f"- For an agent: {'yes' if found.agent.suitable else 'no'}{f'. {found.agent.reason}' if by_us else ''}",
+        *([f"- Language: {_code(found.language)}"] if found.language not in ("", "en") else []),
     ]
-    words = [_plain(each) for each in (found.summary, found.agent.reason) if each]
+    words = [_plain(each) for each in (found.summary, "" if by_us else found.agent.reason) if each]
     inside = "\n".join(lines) + (f"\n\n{fenced(chr(10).join(words), 'text')}" if words else "")
     return f"<details>\n<summary>Details</summary>\n\n{inside}\n\n</details>"
 
 
 def _origin(found: Triage) -> str:
-    who = {"rules": "rules alone", "offline": "the offline model", "model": "a language model"}[found.by]
+    who = {"rules": "rules alone", "offline": _offline(found.lessons), "model": "a language model"}[found.by]
     cost = f", for {found.usage.usd:.4f} US dollars" if found.usage.usd > 0 else ""
     return f"<sub>Judged by {who}{cost}. A hint for people: nothing is closed, and every label can be taken off.</sub>"
+
+
+def _offline(lessons: int | None) -> str:
+    """What it learned from, in words that do not change with each issue that comes."""
+    if lessons == 0:
+        return "the offline model, which knows no labelled issue of this repository yet"
+    few = lessons is not None and lessons < FEW
+    return f"the offline model{', which knows few labelled issues of this repository yet' if few else ''}"
 
 
 def _plain(text: str) -> str:

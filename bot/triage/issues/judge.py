@@ -33,6 +33,7 @@ from bot.types.triage import (
     Neighbour,
     Posterior,
     Priority,
+    Probability,
     Suitability,
     Triage,
 )
@@ -191,6 +192,8 @@ def _triage(basis: Basis, known: Known, heard: Heard[Reading], ids: Ids, *, aske
     near = tuple(each for each in known.neighbours if each.candidate and each.number not in dropped)[:DUPLICATES]
     found = Triage(
         type=kind,
+        type_guessed=_guessed(basis, said, kind, types),
+        lessons=None if basis.posterior is None else basis.posterior.lessons,
         labels=labels,
         priority=_priority(said.priority, kind, security=security, spam=spam),
         area=_area(said, labels, names),
@@ -251,6 +254,15 @@ def _type(basis: Basis, said: Reading, types: dict[str, IssueType]) -> IssueType
     if offline is not None and offline.is_sure and not said.why:
         return offline.type
     return kind or basis.type
+
+
+def _guessed(basis: Basis, said: Reading, kind: IssueType | None, types: Mapping[IssueType, str]) -> Probability | None:
+    """How likely the offline model thinks the type, where nobody else says it and it is not sure."""
+    offline = basis.posterior
+    if offline is None or offline.is_sure or offline.type != kind or said.type is not None:
+        return None
+    there = {label.casefold() for label in basis.subject.labels}
+    return None if types.get(kind, "").casefold() in there else offline.types.get(kind, 0.0)
 
 
 def _priority(said: Priority | None, kind: IssueType | None, *, security: bool, spam: bool) -> Priority:

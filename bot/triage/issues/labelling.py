@@ -118,6 +118,7 @@ class Labelling:
                 return []
             may = "labels" in self.policy.actions and label in self.policy.labels
             return [Chosen(label=label, confidence=TYPED, by="model", apply=may)]
-        if self.posterior is not None and self.posterior.type == self.type:
-            return [Chosen(label=label, confidence=self.posterior.types.get(self.type, 0.0), by="offline")]
+        likely = self.posterior.types.get(self.type, 0.0) if self.posterior is not None else 0.0
+        if self.posterior is not None and self.posterior.type == self.type and likely >= PROPOSED:
+            return [Chosen(label=label, confidence=likely, by="offline")]
         return []
