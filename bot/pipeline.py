@@ -88,7 +88,8 @@ def propose(event: Event, deps: Deps) -> Run:
 
 
 def _proposal(run: Run, deps: Deps) -> Run:
-    with _reading_ahead(run, deps) as ahead:
+    # Answers are not handed over, since who publishes decides anew: none is worth a model's price here.
+    with _reading_ahead(run, replace(deps, model=None)) as ahead:
         run, decision = _decided(run, ahead)
     return _executed(run, decision.spec, deps) if isinstance(decision, Go) else run
 

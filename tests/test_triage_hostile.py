@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ from bot.learning import Learned, open_knowledge
 from bot.offline.tensors import read_tensors, write_tensors
 from bot.offline.vectors import VectorCache
 from bot.offline.weights import WIDTH
+from bot.pipeline import handle, propose
 from bot.settings import Settings
+from bot.store.folder import FolderStore
 from bot.store.knowledge import folder_of, load_past
 from bot.testing.forge import FakeForge, FakeReader
 from bot.testing.knowledge import FakeKnowledge
@@ -29,6 +32,7 @@ from bot.types.decision import Answer, Decision, Go, Ignore
 from bot.types.output import LabelChange, Note
 from bot.types.triage import Belief, LabelInfo, Neighbour, PastIssue
 from tests.issue_fixtures import SURE, issue, said
+from tests.pipeline_fixtures import Kit
 from tests.test_learning import REPOSITORY, many
 from tests.triage_fixtures import forge_for, judge
 from tests.triage_fixtures import opened as event_opened
@@ -250,3 +254,14 @@ def test_a_secret_that_somebody_wrote_is_not_passed_on(before: int) -> None:
     asked = question_of(Known(subject=issue(title=f"{KEY} is printed", body=body), neighbours=(near,)))
     heard = "".join(each.content for each in asked.messages)
     assert not [at for at in range(4, len(KEY) - 8) if KEY[at : at + 8] in heard]
+
+
+def test_the_job_that_only_proposes_pays_for_no_judgement(tmp_path: Path) -> None:
+    """Its answers go nowhere: the job that publishes decides anew."""
+    kit = Kit(tmp_path, event_opened(), policy=POLICY)
+    llm = ScriptedLLM([said(), said()])
+    deps = replace(kit.deps(), model=lambda name: llm)
+    assert isinstance(propose(kit.event, deps).decision, Answer)
+    assert llm.heard == []
+    handle(event_opened(title="another"), replace(deps, store=FolderStore(tmp_path / "elsewhere")))
+    assert len(llm.heard) == 1, "the story in one job does ask"
