@@ -170,6 +170,26 @@ def operator(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+def test_a_weak_guess_of_the_offline_model_is_no_category() -> None:
+    weak = Posterior(types={"bug": 0.45, "feature": 0.3, "question": 0.25})
+    assert by_rules("hello", weak).category == "other"
+    assert by_rules("hello", BUG).category == "bug"
+
+
+@pytest.mark.parametrize("price", ["nan", "-1", "inf", "much"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("quick", "x"), ("review", "--base", "main"), ("analyze", "-"), ("pr", "a/b#1"), ("backlog", "a/b"),
+    ],
+)  # fmt: skip
+def test_a_ceiling_that_would_hold_nothing_is_refused(
+    words: tuple[str, ...], price: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["triage", *words, "--max-usd", price, "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "usage"
+
+
 def test_the_command_without_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["triage", "quick", "The page is slow, it takes 30 seconds", "--json"]) == 0
     found = Quick.model_validate_json(capsys.readouterr().out)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from bot.cli.dollars import Dollars
 from bot.cli.output import json_option, say
 from bot.cli.perform import Performed, perform, present, require_token
 from bot.errors import ConfigurationError
@@ -39,7 +40,7 @@ REFUSED = 2
 @click.option("--dry-run", is_flag=True, help="Do everything, but write nothing to the forge.")
 @click.option("--image", help="Image of the sandbox; `host` for this machine's toolchain.")
 @click.option("--model", help="Model as provider/name.")
-@click.option("--max-usd", type=float, help="Ceiling for the price of the run, in US dollars.")
+@click.option("--max-usd", type=Dollars(), help="Ceiling for the price of the run, in US dollars.")
 @json_option
 @click.pass_context
 def run(

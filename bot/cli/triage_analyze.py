@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
+from bot.cli.dollars import Dollars
 from bot.cli.files import bounded, put_text
 from bot.cli.output import json_option, plain, print_json, say
 from bot.cli.perform import require_token
@@ -43,7 +44,7 @@ KEPT = "analyses"
 @click.option("--create-issues", "repository", metavar="OWNER/NAME", help="Open an issue for each task that is left.")
 @click.option("--dry-run", is_flag=True, help="Open nothing: print what would be opened, and ask no forge.")
 @click.option("--no-model", is_flag=True, help="Ask no model: a digest by rules.")
-@click.option("--max-usd", type=float, help="Ceiling for the price, in US dollars.")
+@click.option("--max-usd", type=Dollars(), help="Ceiling for the price, in US dollars.")
 @click.option("--fresh", is_flag=True, help="Read it anew, also where it was analysed before.")
 @json_option
 def analyze(

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from bot import __version__
 from bot.backlog import Basis, basis_of, journal_of, judge_all, open_issues
+from bot.cli.dollars import Dollars
 from bot.cli.drawn import draw
 from bot.cli.files import put_text
 from bot.cli.output import json_option, plain, print_json, say
@@ -53,7 +54,7 @@ class Work:
 @click.option("--resume/--fresh", default=True, help="Go on where an earlier call ended, or begin anew.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the list as one page, too.")
 @click.option("--no-model", is_flag=True, help="Ask no language model, whatever is configured.")
-@click.option("--max-usd", type=click.FloatRange(0), help="Stop when that many US dollars are spent.")
+@click.option("--max-usd", type=Dollars(), help="Stop when that many US dollars are spent.")
 @click.option("--yes", is_flag=True, help="Do not ask before labels are put on.")
 @json_option
 def backlog(

@@ -8,6 +8,7 @@ import sys
 import click
 from rich.console import Console
 
+from bot.cli.dollars import Dollars
 from bot.cli.output import json_option, print_json
 from bot.cli.triage_view import facts
 from bot.errors import ConfigurationError
@@ -27,7 +28,9 @@ TEXT_BYTES = 1_000_000
 @click.argument("text", metavar="TEXT|-")
 @click.option("--no-model", is_flag=True, help="Ask no model: rules and the offline model only.")
 @click.option("--model", help="Model as provider/name.")
-@click.option("--max-usd", type=float, default=0.05, show_default=True, help="Ceiling for the price, in US dollars.")
+@click.option(
+    "--max-usd", type=Dollars(), default=0.05, show_default=True, help="Ceiling for the price, in US dollars."
+)
 @json_option
 def quick(text: str, no_model: bool, model: str | None, max_usd: float, as_json: bool) -> None:
     """Judge a text: its category, how urgent it is, what to do next.

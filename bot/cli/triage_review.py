@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from bot.cli.dollars import Dollars
 from bot.cli.output import json_option, print_json, say
 from bot.cli.triage_view import out, review_parts
 from bot.errors import ConfigurationError, ForgeError
@@ -40,7 +41,7 @@ NO_REVIEW = 2
 @click.option("--base", required=True, metavar="REF", help="Branch or commit that the changes would go into.")
 @click.option("--head", default="HEAD", show_default=True, metavar="REF", help="Branch or commit with the changes.")
 @click.option("--model", help="Model as provider/name.")
-@click.option("--max-usd", type=float, default=1.0, show_default=True, help="Ceiling for the price, in US dollars.")
+@click.option("--max-usd", type=Dollars(), default=1.0, show_default=True, help="Ceiling for the price, in US dollars.")
 @click.option("--max-calls", type=click.IntRange(1, 1000), default=12, show_default=True, help="Calls of the model.")
 @json_option
 @click.pass_context

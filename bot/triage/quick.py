@@ -35,6 +35,8 @@ WORDS = 300
 OUTPUT = 300
 """Tokens of an answer."""
 TITLE = 200
+TOLD = 0.5
+"""Probability above which the offline model's word is more often right than wrong."""
 HINTED = 0.6
 """Confidence of rules that found several signs of a category."""
 GUESSED = 0.4
@@ -198,7 +200,7 @@ def _category(
         return in_title, HINTED if count[in_title] > 1 else (HINTED + GUESSED) / 2, "rules"
     if count[best] > 1:
         return best, GUESSED, "rules"
-    if posterior is not None and posterior.types.get(posterior.type, 0.0) > GUESSED:
+    if posterior is not None and posterior.types.get(posterior.type, 0.0) > TOLD:
         kinds: Mapping[str, Category] = {"bug": "bug", "feature": "feature"}
         return kinds.get(posterior.type, "other"), posterior.types.get(posterior.type, 0.0), "offline"
     signals = signals_of(title[:TITLE], text)
