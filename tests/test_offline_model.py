@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bot.errors import ConfigurationError
 from bot.issuetypes import type_of_label
 from bot.offline.archive import dump, load
-from bot.offline.calibration import bins_of, curve_of, ece, threshold
+from bot.offline.calibration import SLIPS, bins_of, curve_of, ece, threshold
 from bot.offline.features import NAMES, features
 from bot.offline.measure import f1_of, macro
 from bot.offline.model import Model, fit, judge
@@ -196,6 +196,45 @@ def test_few_lessons_prove_no_threshold() -> None:
     assert judge(fit([]), "x", "").type_threshold is None
 
 
+ONE_SIDED = [
+    *(
+        Lesson(id=str(n), title=f"Crash number {n}", created_at=f"2024-01-{n + 1:02}", labels=("bug",))
+        for n in range(12)
+    ),
+    Lesson(id="q", title="Broken", created_at="2024-02-01", labels=("question",)),
+]
+
+
+@pytest.mark.parametrize("vectors", [None, Letters()])
+def test_one_lesson_of_a_type_and_none_of_another_leave_the_prior_its_say(vectors: Letters | None) -> None:
+    model = fit(ONE_SIDED, vectors=vectors)
+    crash, wish = (judge(model, title, "", vectors=vectors) for title in ("Crash at the end", "Add dark mode"))
+    assert crash.types["bug"] > 0.75
+    assert wish.types["question"] < 0.5
+    assert wish.types["feature"] > 0.4
+    assert crash.type_threshold is None
+    assert wish.type_threshold is None
+
+
+def test_a_type_without_lessons_is_still_told_by_the_prior_and_one_with_many_learned() -> None:
+    lessons = [each for each in issues(300) if each.labels[0] != "feature"]
+    model = fit(lessons)
+    tested = issues(90, seed=7)
+    found = [(judge(model, each.title, each.body), each.labels[0]) for each in tested]
+    wishes = [each.type == "feature" for each, truth in found if truth == "feature"]
+    others = [each.type == truth for each, truth in found if truth != "feature"]
+    assert np.mean(wishes) > 0.5
+    assert np.mean(others) > 0.9
+
+
+def test_nobody_is_surer_than_labels_are_right(learned: Model) -> None:
+    sure = [max(judge(learned, each.title, each.body).types.values()) for each in issues(60, seed=8)]
+    assert 0.9 < max(sure) <= 1 - SLIPS * 2 / 3
+    assert learned.measured.labels
+    chances = [each.probability for each in judge(learned, "Error in the parser", "It stops.").labels]
+    assert all(SLIPS / 2 <= each <= 1 - SLIPS / 2 for each in chances)
+
+
 def test_the_mapping_of_labels_to_types_is_obeyed() -> None:
     names: dict[IssueType, str] = {"bug": "rot", "feature": "gelb", "question": "blau"}
     types: dict[str, IssueType] = {name: kind for kind, name in names.items()}
@@ -315,6 +354,7 @@ def test_the_curve_finds_the_scale_by_which_scores_were_made() -> None:
     curve = curve_of(scores[:, None], np.eye(3)[said])
     assert curve.scale == pytest.approx((2.0,), abs=0.2)
     assert curve.types(scores[:, None]) == pytest.approx(shares, abs=0.06)
+    assert curve.types(scores[:, None]).sum(axis=1) == pytest.approx(1)
 
 
 def test_one_column_is_a_yes_or_no() -> None:

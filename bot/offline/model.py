@@ -146,10 +146,11 @@ def _granted(beliefs: Array) -> Array:
 def _solve(kernels: Sequence[Array], targets: Targets, granted: Array) -> tuple[list[Array], Array, Array]:
     """The lessons' weights in each view, and the scores of the types and of the labels with each lesson left out."""
     weights, types, labels = [], [], []
+    wanted = granted + targets.evidence * (targets.types - granted)
     for kernel in kernels:
         parts = []
         if targets.type_trust.any():
-            found = ridge(kernel, targets.types - granted, targets.type_trust)
+            found = ridge(kernel, wanted - granted, targets.type_trust)
             parts.append(found.weights)
             types.append(found.left_out + granted)
         if targets.names:
@@ -175,7 +176,8 @@ def _ruled(
     if type_scores.shape[2]:
         known = np.array([kind is not None for kind in targets.kinds])
         truth = np.array([[float(kind == each) for each in ISSUE_TYPES] for kind in targets.kinds])
-        curve = curve_of(type_scores[known], truth[known])
+        seen = targets.evidence > 0
+        curve = _widened(curve_of(type_scores[known][:, :, seen], truth[known][:, seen]), seen)
         beliefs = curve.types(type_scores)
         types = Rule("", curve, threshold(beliefs.max(axis=1)[known], error))
     labels = []
@@ -186,6 +188,13 @@ def _ruled(
         chance = curve.chance(column[:, :, 0])
         labels.append(Rule(name, curve, threshold(chance, error)))
     return Taught(space, learned_of(words, weights), types, tuple(labels)), beliefs
+
+
+def _widened(curve: Curve, seen: NDArray[np.bool_]) -> Curve:
+    """With a shift of 0 for the types that were not seen."""
+    shift = np.zeros(len(seen))
+    shift[seen] = curve.shift
+    return Curve(curve.scale, tuple(shift.tolist()))
 
 
 def _labels_seen(taught: Taught, targets: Targets, scores: Array) -> tuple[LabelSeen, ...]:

@@ -21,6 +21,10 @@ ENOUGH = 5
 """Lessons that a label needs to be learned."""
 RIGHT, WRONG = 1.0, -0.5
 """Wanted of the columns of types: of three equally likely ones the mean is 0."""
+FEW = 10
+"""Lessons of a type below which one of them counts no more than if there were as many."""
+DOUBT = 3.0
+"""Lessons for and against a type that its prior is worth."""
 CORRECTED = 2.0
 """Weight of a lesson in which a person corrected somebody: that mistake was made once."""
 
@@ -35,6 +39,8 @@ class Targets:
     """A column for each type."""
     type_trust: Array
     """Weight of each lesson there; 0 teaches nothing."""
+    evidence: Array
+    """Of each type, which share of what the prior leaves open is learned; 0 of one that no lesson has."""
     names: tuple[str, ...]
     """Labels that were seen often enough, most frequent first."""
     labels: Array
@@ -61,6 +67,7 @@ def targets_of(lessons: Sequence[Lesson], types: Mapping[str, IssueType] | None)
         kinds=kinds,
         types=wanted,
         type_trust=_type_trust(lessons, kinds, wanted),
+        evidence=_evidence(kinds),
         names=tuple(names),
         labels=labels.reshape(len(lessons), len(names)),
         label_trust=np.array([CORRECTED if each.corrected or each.refused else 1.0 for each in lessons]),
@@ -83,6 +90,16 @@ def _types(lesson: Lesson, kind: IssueType | None, types: Mapping[str, IssueType
     return [WRONG if each in refused else left for each in ISSUE_TYPES]
 
 
+def _evidence(kinds: Sequence[IssueType | None]) -> Array:
+    """Lessons of one type alone tell it from nothing: what counts is how many there are for it and against it.
+
+    Of a type that no lesson has all are silent, which is no evidence against it: the prior keeps the word.
+    """
+    number = np.array([kinds.count(each) for each in ISSUE_TYPES], np.float64)
+    told = np.minimum(number, number.sum() - number)
+    return np.asarray(told / (told + DOUBT))
+
+
 def _type_trust(lessons: Sequence[Lesson], kinds: Sequence[IssueType | None], wanted: Array) -> Array:
     """Rare types count more, by the root of how rare they are; none at all if only one type was ever seen.
 
@@ -94,7 +111,7 @@ def _type_trust(lessons: Sequence[Lesson], kinds: Sequence[IssueType | None], wa
     fair = sum(spread.values()) / len(spread)
     return np.array(
         [
-            (min((fair / spread[kind]) ** 0.5, 3.0) if kind is not None else 0.5 * float(bool(row.any())))
+            (min((fair / max(spread[kind], FEW)) ** 0.5, 3.0) if kind is not None else 0.5 * float(bool(row.any())))
             * (CORRECTED if each.corrected else 1.0)
             for each, kind, row in zip(lessons, kinds, wanted, strict=True)
         ]
