@@ -26,9 +26,11 @@ from bot.testing.forge import FakeForge, FakeReader
 from bot.testing.knowledge import FakeKnowledge
 from bot.testing.llm import ScriptedLLM
 from bot.triage.gate import granted
+from bot.triage.issues.comment import Earlier, earlier_of, state_line, triage_marker
 from bot.triage.issues.question import Known, question_of
 from bot.triage.tasks import builtin_tasks
 from bot.types.decision import Answer, Decision, Go, Ignore
+from bot.types.event import Actor, Comment
 from bot.types.output import LabelChange, Note
 from bot.types.triage import Belief, LabelInfo, Neighbour, PastIssue
 from tests.issue_fixtures import SURE, issue, said
@@ -265,3 +267,13 @@ def test_the_job_that_only_proposes_pays_for_no_judgement(tmp_path: Path) -> Non
     assert llm.heard == []
     handle(event_opened(title="another"), replace(deps, store=FolderStore(tmp_path / "elsewhere")))
     assert len(llm.heard) == 1, "the story in one job does ask"
+
+
+def test_what_a_comment_remembers_is_read_again_however_much_it_is() -> None:
+    """Else a model would be asked, and an author, each time anew."""
+    state = Earlier(
+        digest="a" * 64, by="model", asked="b" * 64, labels=tuple(f"{at:03}" + "🐞" * 47 for at in range(100))
+    )
+    note = Comment(id=1, body=f"{triage_marker(7)}\n{state_line(state)}\n\nwords", author=Actor(login="bot", id=9))
+    assert earlier_of([note], 9, 7) == state
+    assert len(note.body) < 60_000

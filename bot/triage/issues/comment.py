@@ -30,7 +30,7 @@ FEW = 90
 """Past issues; of fewer the offline model can't measure how often it is wrong."""
 SIZES = {"xs": "tiny", "s": "small", "m": "medium", "l": "large", "xl": "very large"}
 BY = {"rule": "rule of the policy", "model": "language model", "offline": "offline model"}
-_STATE = re.compile(r"<!-- sandpiper:triaged=([A-Za-z0-9_-]{1,8000}) -->")
+_STATE = re.compile(r"<!-- sandpiper:triaged=([A-Za-z0-9_-]{1,40000}) -->")
 
 
 class Earlier(Value):
