@@ -81,7 +81,7 @@ def _quality(issues: Issues, found: Mapping[str, Mapping[str, Evaluation]]) -> N
     print("\n| | split | calibration error | decided alone | of them wrong |\n|---|---|---|---|---|")
     for name, each in found.items():
         for split, one in each.items():
-            wrong = "-" if one.error is None else f"{one.error:.1%}"
+            wrong = "-" if one.wrong is None else f"{one.wrong:.1%}"
             print(f"| {name} | {split} | {one.ece:.3f} | {one.coverage:.1%} | {wrong} |")
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 FILE = click.Path(path_type=Path)
-COLUMNS = ("repository", "lessons", "tested", "precision", "recall", "F1", *ISSUE_TYPES, "ECE", "coverage", "error")
+COLUMNS = ("repository", "lessons", "tested", "precision", "recall", "F1", *ISSUE_TYPES, "ECE", "coverage", "wrong")
 SOURCES = {
     "pooled": "no lessons of their own, judged by those of all others together",
     "prior": "no lessons at all, judged by general experience alone",
@@ -160,9 +160,9 @@ def _progress() -> Iterator[Progress]:
 def _print(found: Evaluation) -> None:
     say(table(_rows(found)) + "\n")
     sure = "nothing would be decided alone"
-    if found.error is not None:
+    if found.wrong is not None:
         wanted = f"wanted {found.wanted_error:.1%}"
-        sure = f"{found.coverage:.1%} would be decided alone, {found.error:.1%} of them wrong ({wanted})"
+        sure = f"{found.coverage:.1%} would be decided alone, {found.wrong:.1%} of them wrong ({wanted})"
     say(f"calibration error {found.ece:.3f}; {sure}")
     say(
         f"encoder {found.encoder}; a repository's fit {found.fit_seconds:.2f} s CPU, "
@@ -180,8 +180,8 @@ def _rows(found: Evaluation) -> Iterator[tuple[str, ...]]:
     for name, each in found.repositories.items():
         kinds = [f"{each.types[kind].f1:.3f}" if kind in each.types else "-" for kind in ISSUE_TYPES]
         sizes = (name, str(each.lessons), str(each.tested))
-        yield *sizes, *_figures(each), *kinds, *_sure(each.ece, each.coverage, each.error)
-    yield "mean", "", "", *_figures(found.mean), "", "", "", *_sure(found.ece, found.coverage, found.error)
+        yield *sizes, *_figures(each), *kinds, *_sure(each.ece, each.coverage, each.wrong)
+    yield "mean", "", "", *_figures(found.mean), "", "", "", *_sure(found.ece, found.coverage, found.wrong)
 
 
 def _figures(score: Score) -> tuple[str, ...]:

@@ -83,7 +83,7 @@ def figures(known: Learned) -> dict[str, object]:
         "f1": measured.f1,
         "ece": measured.ece,
         "coverage": measured.coverage,
-        "error": measured.error,
+        "wrong": measured.error,
         "encoder": measured.encoder,
     }
 

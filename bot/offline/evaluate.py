@@ -197,7 +197,7 @@ def _together(rows: Mapping[str, Row], setting: Setting, others: tuple[str, ...]
         repositories=scores,
         ece=ece(answers.confidence, answers.right) if answers else 0.0,
         coverage=float(answers.sure.mean()) if answers else 0.0,
-        error=answers.error if answers else None,
+        wrong=answers.wrong if answers else None,
         wanted_error=setting.error,
         fit_seconds=float(np.mean([each.fit_seconds for each in scores.values()])) if scores else 0.0,
         encode_seconds=sum(each.encode_seconds for each in scores.values()),

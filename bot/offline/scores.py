@@ -38,7 +38,7 @@ class RepositoryScore(Score):
     """Expected calibration error; with few issues its own noise is large."""
     coverage: Probability
     """Share of issues whose type would be decided alone."""
-    error: Probability | None
+    wrong: Probability | None
     """Share of wrong ones among those; None where there are none."""
     fit_seconds: float
     """CPU seconds of the fit, encoding excluded."""
@@ -56,7 +56,7 @@ class Evaluation(Value):
     """Over all tested issues together."""
     coverage: Probability
     """Share of all tested issues whose type would be decided alone."""
-    error: Probability | None
+    wrong: Probability | None
     """Share of wrong ones among those."""
     wanted_error: Probability
     fit_seconds: float
@@ -84,7 +84,7 @@ class Answers:
         return np.asarray(self.beliefs.argmax(axis=1) == self.truth)
 
     @property
-    def error(self) -> float | None:
+    def wrong(self) -> float | None:
         """Share of wrong ones among those that would be decided alone."""
         return float((~self.right)[self.sure].mean()) if self.sure.any() else None
 
@@ -127,7 +127,7 @@ def score(rounds: Sequence[Answers], source: str, cost: Cost) -> RepositoryScore
         source=source,
         ece=ece(answers.confidence, answers.right),
         coverage=float(answers.sure.mean()),
-        error=answers.error,
+        wrong=answers.wrong,
         fit_seconds=cost.fit,
         encode_seconds=cost.encode,
     )
