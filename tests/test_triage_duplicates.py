@@ -58,6 +58,13 @@ def test_earlier_ones_are_ranked_and_never_the_query_itself(tmp_path: Path, caps
     assert answer["seconds"] >= 0 <= answer["p95_ms"]
 
 
+def test_a_text_without_a_time_is_said_and_not_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask(tmp_path, CORPUS, [QUERY, {**QUERY, "id": 9, "created_at": None}], "--json")[0] == 0
+    said = capsys.readouterr()
+    assert "1 of 2 queries have no created_at" in said.err
+    assert json.loads(said.out)["results"]["9"] == []
+
+
 def test_recall_is_measured_by_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def of(dataset: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         return [{**each, "dataset": dataset, "id": f"{dataset}:{each['id']}"} for each in rows]

@@ -104,7 +104,7 @@ def test_of_a_vulnerability_it_names_the_policy_and_nothing_else(
     assert "OR 1=1" not in json.dumps(found["outputs"])
 
 
-@pytest.mark.parametrize(("where", "code"), [(f"{NAME}#99", 3), (f"{NAME}#2", 2), ("nonsense", 2), ("octo/gone#1", 3)])
+@pytest.mark.parametrize(("where", "code"), [(f"{NAME}#99", 2), (f"{NAME}#2", 2), ("nonsense", 2), ("octo/gone#1", 3)])
 def test_what_can_not_be_judged_is_said(
     hub: GitHubServer, capsys: pytest.CaptureFixture[str], where: str, code: int
 ) -> None:

@@ -63,6 +63,11 @@ def duplicates(
     settings = load_settings(os.environ, encoder=encoder)
     start = time.monotonic()
     texts, wanted, right = read_texts(corpus), read_texts(queries), read_gold(gold) if gold else None
+    for name, those in (("queries", wanted), ("issues of the corpus", texts)):
+        if timeless := sum(not each.entry.created_at for each in those):
+            say(
+                f"{timeless} of {len(those)} {name} have no created_at: nothing is earlier or later than they", err=True
+            )
     opened = chosen_encoder(settings.encoder, path=settings.encoder_path, state=settings.state)
     vectors = None if opened is None else VectorCache(None, opened, most=0)
     answers = rank(texts, wanted, vectors, most=max(most, *DEPTHS) if right is not None else most)

@@ -12,7 +12,7 @@ import click
 from bot.cli.output import json_option, plain, print_json, say, table
 from bot.cli.triage_open import at_repository, place_of
 from bot.deps import Deps
-from bot.errors import Cancelled, ConfigurationError, NotFound, SandpiperError
+from bot.errors import Cancelled, ConfigurationError, SandpiperError
 from bot.protocols import Knowledge
 from bot.settings import Settings
 from bot.triage.answers import triage_outputs
@@ -54,7 +54,7 @@ def issue(where: str, no_model: bool, as_json: bool) -> None:
 def judged(
     number: int, deps: Deps, repository: Repository, settings: Settings, *, no_model: bool = False
 ) -> tuple[Triage, tuple[Output, ...]]:
-    """The judgement of an issue, and what would be written. Raises NotFound, PolicyError, ForgeError."""
+    """The judgement of an issue, and what would be written. Raises ConfigurationError, PolicyError, ForgeError."""
     branch = repository.default_branch
     subject = _issue(number, deps, repository)
     policy = harmless(parse_policy(deps.reader.file(settings.policy, branch), settings.policy), settings.label_prefix)
@@ -77,7 +77,8 @@ def judged(
 def _issue(number: int, deps: Deps, repository: Repository) -> Subject:
     subject = deps.reader.subject(number)
     if subject is None:
-        raise NotFound("not_found", f"there is no issue #{number} in {repository.full_name}")
+        message = f"there is no issue #{number} in {repository.full_name}"
+        raise ConfigurationError("no_such_issue", message, hint="look at its number, and at the repository's name")
     if subject.kind != "issue":
         hint = f"use `sandpiper triage pr {repository.full_name}#{number}`"
         raise ConfigurationError("no_issue", f"#{number} is a pull request", hint=hint)
