@@ -527,6 +527,24 @@ def test_a_file_that_is_no_model_is_refused(data: bytes) -> None:
     assert "triage learn" in caught.value.hint
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("bits", [b"\xff\x7b", b"\x00\x7c", b"\x01\x7c", b"\x00\x7e"])
+def test_half_floats_that_are_huge_or_no_number_are_refused_without_a_warning(bits: bytes) -> None:
+    tensors = dict(read_tensors(dump(fit(issues(12), vectors=Letters()))))
+    tensors["meant"] = np.frombuffer(bits * tensors["meant"].size, np.float16).reshape(tensors["meant"].shape)
+    with pytest.raises(ConfigurationError) as caught:
+        load(write_tensors(tensors))
+    assert caught.value.code == "model_damaged"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("bits", [b"\x01\x00\x80\x7f", b"\xff\xff\x7f\x7f"])
+def test_single_floats_that_are_huge_or_no_number_are_refused_without_a_warning(bits: bytes) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(broken(usual=np.frombuffer(bits * len(NAMES), np.float32)))
+    assert caught.value.code == "model_damaged"
+
+
 def test_a_model_by_another_version_is_told_from_a_damaged_one() -> None:
     about = json.loads(read_tensors(dump(fit([])))["about"].tobytes())
     old = json.dumps(about | {"version": 0}).encode()

@@ -28,6 +28,8 @@ VERSION = 2
 MOST_BYTES = 16_000_000
 LARGE = 1e6
 """No number of a model comes near it."""
+LONGEST = 1.01
+"""Length 1, rounded to half floats."""
 Finite = Annotated[float, Field(ge=-LARGE, le=LARGE, allow_inf_nan=False)]
 
 
@@ -151,6 +153,8 @@ def _taught(found: Tensors, about: About) -> Taught:
     )
     if (space.spread <= 0).any():
         raise damaged("a spread is not positive")
+    if (np.square(space.meant.astype(np.float32)).sum(axis=1) > LONGEST**2).any():
+        raise damaged("a vector is longer than 1")
     learned = Learned(
         words=_tensor(found, "words", np.float32, (terms, columns)),
         level=_tensor(found, "level", np.float32, (columns,)),
@@ -180,7 +184,8 @@ def _tensor(found: Tensors, name: str, dtype: type[Any], shape: tuple[int, ...])
     array = found.get(name)
     if array is None or array.dtype != dtype or array.shape != shape:
         raise damaged(f"{name!r} is missing or has another shape")
-    if array.dtype.kind == "f" and not bool((np.abs(array.astype(np.float64)) < LARGE).all()):
+    # Infinite ones first: what is no number must not be converted.
+    if array.dtype.kind == "f" and not (np.isfinite(array).all() and (np.abs(array.astype(np.float64)) < LARGE).all()):
         raise damaged(f"{name!r} holds what is no number")
     # A copy in memory of its own computes to the last bit what the model computed before it was kept.
     return array.copy()
