@@ -72,7 +72,11 @@ class Watched:
     "--train", type=FILE, required=True, help="CSV of issues to learn from; a header alone: the prior judges."
 )
 @click.option("--test", type=FILE, help="CSV of issues to measure on.")
-@click.option("--encoder", type=click.Choice(["auto", "none", "minilm"]), help="The configured one if none.")
+@click.option(
+    "--encoder",
+    type=click.Choice(["auto", "none", "minilm"]),
+    help="Sentence encoder; else the setting SANDPIPER_ENCODER.",
+)
 @click.option(
     "--error",
     type=click.FloatRange(0.001, 0.5),

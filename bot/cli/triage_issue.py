@@ -37,7 +37,8 @@ from bot.types.triage import Triage
 def issue(where: str, no_model: bool, as_json: bool) -> None:
     """Judge an issue on GitHub, and show what would be done.
 
-    Everybody who may be asked is asked, also where the policy would make no use of it. Nothing is written.
+    The rules, the offline model and the language model are asked as far as there are any, also where the policy would
+    make no use of their word. Nothing is written.
     """
     name, number = place_of(where)
     with at_repository(name) as (deps, repository, settings):
@@ -105,7 +106,7 @@ def rows_of(found: Triage) -> Iterator[tuple[str, str]]:
     )
     flags = [name for name in ("reproduction", "security", "spam") if getattr(found, name)]
     rows = {
-        "type": found.type or "can't be told",
+        "type": f"{'' if found.type_guessed is None else 'perhaps '}{found.type}" if found.type else "can't be told",
         "labels": ", ".join(labels),
         "priority": found.priority,
         "area": found.area,
