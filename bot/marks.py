@@ -17,6 +17,7 @@ from urllib.parse import quote
 from pydantic import Field, StringConstraints, ValidationError
 
 from bot.types.output import Receipt
+from bot.types.pull import ReplyKind
 from bot.types.value import Conclusion, RunId, Status, Trust, Value
 
 LEADING_LINES = 4
@@ -24,6 +25,7 @@ LEADING_LINES = 4
 
 STATE = 12_000
 """Characters of a state at the most: with the longest text behind it a comment still fits."""
+_REPLY = re.compile(r"<!-- sandpiper:reply=(fix|justification):[^\s>]{0,64} -->\s*$", re.MULTILINE)
 _STATE = re.compile(r"<!-- sandpiper:state=([A-Za-z0-9_-]{1,20000}) -->")
 
 
@@ -121,6 +123,17 @@ def refusal_marker(actor_id: int, day: str) -> str:
 def help_marker(event_id: str) -> str:
     """First line of the answer to one question, so that a second delivery of it edits the answer."""
     return marker("help", event_id)
+
+
+def reply_marker(kind: ReplyKind, run_id: str) -> str:
+    """First line of an answer to a remark: what it is, and the run whose work it tells of."""
+    return marker("reply", f"{kind}:{run_id}")
+
+
+def reply_kind(body: str) -> ReplyKind | None:
+    """What an answer to a remark is, None for every other text."""
+    found = _REPLY.match(body)
+    return "fix" if found and found[1] == "fix" else "justification" if found else None
 
 
 def has_marker(body: str, wanted: str) -> bool:

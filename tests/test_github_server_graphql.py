@@ -108,6 +108,37 @@ def test_resolving_needs_what_it_needs_at_github(
     assert [thing.kind for write in github.ledger for thing in write.changes] == (["thread"] if may else [])
 
 
+REPLY = """mutation($id: ID!, $body: String!) {
+  addPullRequestReviewThreadReply(input: {pullRequestReviewThreadId: $id, body: $body}) { comment { databaseId url } }
+}"""
+TALK = """query($id: ID!) { node(id: $id) { __typename ... on PullRequestReviewThread {
+  comments(last: 2) { nodes { body author { login } } }
+} } }"""
+
+
+def test_a_thread_is_answered_below_its_first_comment_and_read_by_its_name(github: GitHubServer) -> None:
+    made = github.review_comment(NAME, 1, "hm", "a.txt", 3)
+    said = asked(github, REPLY, id=f"PRRT_{made.id}", body="why?")
+    comment = said["data"]["addPullRequestReviewThreadReply"]["comment"]
+    pull = pull_of(github).pull
+    assert pull is not None
+    assert [(each.id, each.in_reply_to, each.body) for each in pull.comments[1:]] == [
+        (comment["databaseId"], made.id, "why?")
+    ]
+    assert comment["url"].endswith(f"#discussion_r{comment['databaseId']}")
+    found = asked(github, TALK, id=f"PRRT_{made.id}")["data"]["node"]
+    assert (found["__typename"], [each["body"] for each in found["comments"]["nodes"]]) == (
+        "PullRequestReviewThread",
+        ["hm", "why?"],
+    )
+    assert asked(github, TALK, id="PRRT_1")["errors"][0]["type"] == "NOT_FOUND"
+    assert asked(github, REPLY, id="PRRT_1", body="why?")["errors"][0]["type"] == "NOT_FOUND"
+    assert asked(github, REPLY, id=f"PRRT_{made.id}", body=" ")["errors"][0]["type"] == "UNPROCESSABLE"
+    github.add_token("reads", permissions={"pull_requests": "read"})
+    assert asked(github, REPLY, "reads", id=f"PRRT_{made.id}", body="why?")["errors"][0]["type"] == "FORBIDDEN"
+    assert [thing.kind for write in github.ledger for thing in write.changes] == ["review_comment"]
+
+
 def test_what_is_not_there_is_said_so_and_a_wrong_document_fails_the_test(github: GitHubServer) -> None:
     hidden = 'query { repository(owner: "octo", name: "hidden") { id } }'
     said = asked(github, hidden)

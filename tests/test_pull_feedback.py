@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.marks import reply_marker
 from bot.triage.pulls.feedback import TEXT, feedback_of, outstanding
 from bot.triage.pulls.severity import SCAN, is_auto, is_praise, own_words, severity_of
-from bot.types.pull import Feedback, FeedbackStatus, Severity
+from bot.triage.pulls.status import triage_pull
+from bot.types.event import Actor
+from bot.types.pull import Feedback, FeedbackStatus, Severity, ThreadComment
 from tests.pull_fixtures import AUTHOR, HEAD, MARIA, OLD, STRANGER, pull, review, said, thread
 
 SUGGESTION = "Guard this.\n\n```suggestion\nif x:\n```\n"
@@ -164,6 +167,72 @@ BECAME: list[tuple[Any, FeedbackStatus]] = [
 @pytest.mark.parametrize(("state", "status"), BECAME, ids=range(len(BECAME)))
 def test_what_became_of_it(state: Any, status: FeedbackStatus) -> None:
     assert feedback_of(state)[0].status == status
+
+
+OUR = Actor(login="sandpiper[bot]", id=900, type="Bot")
+FIX = said(f"{reply_marker('fix', '0123456789abcdef')}\nChanged in {HEAD}.", OUR)
+KEPT = said(f"{reply_marker('justification', '0123456789abcdef')}\r\nKept as it is, for this reason: a\n", OUR)
+HERS = FIX.changed(author=MARIA, writer=True)
+ANSWERED: list[tuple[tuple[ThreadComment | str, ...], int, FeedbackStatus]] = [
+    (("It breaks.", FIX), OUR.id, "addressed"),
+    (("It breaks.", KEPT), OUR.id, "wont_fix"),
+    (("It breaks.", KEPT, FIX), OUR.id, "addressed"),
+    (("It breaks.", FIX, "It still breaks."), OUR.id, "unaddressed"),
+    (("It breaks.", KEPT, "I don't agree."), OUR.id, "unaddressed"),
+    (("It breaks.", KEPT, "OK, but please rename it."), OUR.id, "unaddressed"),
+    (("It breaks.", KEPT, "I don't agree.", FIX), OUR.id, "addressed"),
+    (("It breaks.", KEPT, "Fair enough, thanks!"), OUR.id, "wont_fix"),
+    (("It breaks.", FIX, said("It still breaks.", STRANGER)), OUR.id, "addressed"),
+    (("It breaks.", FIX, said("It still breaks.", STRANGER, writer=True)), OUR.id, "unaddressed"),
+    (("It breaks.", FIX, said("Hm.", AUTHOR)), OUR.id, "addressed"),
+    (("It breaks.", FIX, "Never mind, I misread."), OUR.id, "dismissed"),
+    ((said("It breaks.", STRANGER), FIX, said("It does.", STRANGER)), OUR.id, "unaddressed"),
+    # who copies the marker
+    (("It breaks.", FIX.changed(author=STRANGER)), OUR.id, "unaddressed"),
+    (("It breaks.", FIX.changed(author=AUTHOR)), OUR.id, "unaddressed"),
+    (("It breaks.", FIX.changed(author=None)), OUR.id, "unaddressed"),
+    (("It breaks.", HERS), OUR.id, "unaddressed"),
+    (("It breaks.", FIX), 0, "unaddressed"),
+    (("It breaks.", FIX), STRANGER.id, "unaddressed"),
+    # what is ours and no answer
+    (("It breaks.", said("Changed.", OUR)), OUR.id, "unaddressed"),
+    (("It breaks.", FIX.changed(body=f"> {FIX.body}")), OUR.id, "unaddressed"),
+    ((FIX.changed(author=MARIA, body=FIX.body, writer=True), "Changed."), OUR.id, "unaddressed"),
+    # a person's token writes for the bot, and the person for herself
+    (("It breaks.", HERS), MARIA.id, "addressed"),
+    (("It breaks.", HERS, "It still breaks."), MARIA.id, "unaddressed"),
+]
+
+
+@pytest.mark.parametrize(("comments", "viewer", "status"), ANSWERED, ids=range(len(ANSWERED)))
+def test_an_answer_of_ours_counts_until_who_wants_it_comes_back(
+    comments: tuple[ThreadComment | str, ...], viewer: int, status: FeedbackStatus
+) -> None:
+    (found,) = feedback_of(pull(threads=(thread(*comments),)), viewer=viewer)
+    assert found.status == status
+
+
+@pytest.mark.parametrize(
+    ("state", "unseen"),
+    [
+        (pull(threads=(thread("It breaks.", FIX),)), True),
+        (pull(threads=(thread("It breaks.", KEPT),)), True),
+        (pull(threads=(thread("It breaks.", KEPT, said("Fine, thanks!", STRANGER)),)), True),
+        (pull(threads=(thread("It breaks.", KEPT, "Fair enough, thanks!"),)), False),
+        (pull(threads=(thread("It breaks.", KEPT, "No!"),)), False),
+        (pull(threads=(thread("It breaks.", KEPT, resolved=True),)), False),
+        (pull(threads=(thread("It breaks.", KEPT),), reviews=(review("approved"),)), False),
+        (pull(threads=(thread("It breaks.", KEPT),), reviews=(review("approved", author=STRANGER),)), True),
+        (pull(threads=(thread("It breaks.", KEPT.changed(at="2030-02")),), reviews=(review("approved"),)), True),
+        (pull(threads=(thread("It breaks.", DONE),), reviews=LATER), False),
+    ],
+)
+def test_an_answer_of_ours_waits_to_be_looked_at(state: Any, unseen: bool) -> None:
+    found = triage_pull(state, viewer=OUR.id)
+    assert found.feedback[0].unseen is unseen
+    texts = [each.text for each in found.blockers if each.kind == "missing_approval"]
+    assert texts == (["`maria` has not looked at the bot's answers to what they want."] if unseen else [])
+    assert found.status != "ready_to_merge" or not unseen
 
 
 def test_what_is_no_feedback() -> None:

@@ -12,14 +12,17 @@ from typing import Any
 import pytest
 
 from bot.__main__ import run
+from bot.cli.triage_pr import answer
 from bot.forge.client.credentials import open_credentials
 from bot.forge.forge import lookup_repository, open_forge
+from bot.marks import reply_kind
 from bot.testing.llm import call
-from bot.triage.pulls.answering import worked_by
+from bot.triage.pulls.answering import Answered, Step, Worked, worked_by
 from bot.triage.pulls.loop import Hands, Journey, run_until_ready
+from bot.triage.pulls.replies import replies_of
 from bot.triage.pulls.status import triage_pull
 from bot.types.event import Actor, Dispatched, Event, Repository
-from bot.types.pull import PullTriage
+from bot.types.pull import Feedback, PullTriage
 from bot.types.run import Run
 from tests.forge_fixtures import settings_for
 from tests.github_server.model_server import ModelServer, text
@@ -207,6 +210,71 @@ def test_a_remark_is_answered_by_a_commit_on_the_branch(hub: Hub, capsys: pytest
     assert hub.head != before
     assert files_of(hub.server.repo(NAME).git, hub.head)["table.txt"] == b"fresh\n"
     assert not [each for each in hub.writes() if "/merge" in each]
+    assert below(hub.server, NAME, hub.number) == [("maria", f"fix Changed in {hub.head}.")]
+    answered = hub.head
+    assert told(capsys, hub.place, "--resolve")["rounds"][0]["worked"] == [], "it waits for its reviewer"
+    assert (hub.head, len(below(hub.server, NAME, hub.number))) == (answered, 1)
+
+
+def below(server: GitHubServer, name: str, number: int) -> list[tuple[str, str]]:
+    """Who answered below remarks, and what: the kind that the hidden line says, and the words. None is resolved."""
+    pull = server.repo(name).issues[number].pull
+    assert pull is not None
+    assert pull.resolved == {}, "that is the right of who opened it"
+    answers = [each for each in pull.comments if each.in_reply_to]
+    return [(each.user.login, f"{reply_kind(each.body)} {each.body.partition(chr(10))[2]}") for each in answers]
+
+
+REMARK = Feedback(id="", text="This breaks.", status="unaddressed", writer=True)
+
+
+def worked_on(*threads: str) -> Worked:
+    """A step that answered remarks by reasons."""
+    answers = tuple(Answered(feedback=each, kind="justification", text="@otto it is public") for each in threads)
+    step = Step(kind="answer_feedback", text="Answer", feedback=tuple(REMARK.changed(id=each) for each in threads))
+    return Worked(step=step, answers=answers, run="0123456789abcdef")
+
+
+def test_reasons_are_written_below_remarks_and_left_alone_until_the_reviewer_comes_back(
+    hub: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    remark = hub.server.review_comment(NAME, hub.number, "This breaks.", "app.py", user="maria")
+    for _ in range(2):
+        answer(NAME, hub.number, worked_on("PRRT_1", f"PRRT_{remark.id}", "review:1001:2030"))
+    words = "justification Kept as it is, for this reason:\n\n```\n@otto it is public\n```"
+    assert below(hub.server, NAME, hub.number) == [("maria", words)]
+    assert capsys.readouterr().err == "", "a conversation that is gone is no trouble"
+    found = told(capsys, hub.place, "--plan")
+    assert [each["status"] for each in found["feedback"]] == ["wont_fix"]
+    assert [each["kind"] for each in found["plan"]] == ["for_person"]
+    assert (found["status"], found["next_actions"][0]["who"]) == ("needs_review", "reviewer")
+    later = hub.server.review_comment(NAME, hub.number, "I don't agree.", "app.py", user="maria")
+    later.in_reply_to = remark.id
+    found = told(capsys, hub.place, "--plan")
+    assert ([each["status"] for each in found["feedback"]], len(found["plan"])) == (["unaddressed"], 1)
+    pull = hub.server.repo(NAME).issues[hub.number].pull
+    assert pull is not None
+    pull.resolved[remark.id] = hub.server.world.user("maria")
+    assert told(capsys, hub.place)["status"] == "ready_to_merge"
+
+
+def test_a_reason_that_can_not_be_written_is_said_and_a_dry_run_writes_none(
+    hub: Hub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remarks = [hub.server.review_comment(NAME, hub.number, "It breaks.", "app.py", user="maria") for _ in range(2)]
+    done = worked_on(*(f"PRRT_{each.id}" for each in remarks))
+    with monkeypatch.context() as patch:
+        patch.setenv("SANDPIPER_DRY_RUN", "true")
+        answer(NAME, hub.number, done)
+    assert hub.writes() == []
+    assert capsys.readouterr().err == ""
+    hub.server.add_token("reads", "maria", "pat", {"pull_requests": "read", "metadata": "read"})
+    monkeypatch.setenv("SANDPIPER_TOKEN", "reads")
+    answer(NAME, hub.number, done)
+    assert below(hub.server, NAME, hub.number) == []
+    said = capsys.readouterr().err
+    assert said.count("a remark was not answered in its conversation: ") == 1, "the second would fail as the first did"
+    assert "[forbidden]" in said
 
 
 # --- by a model, in this process -------------------------------------------------------------------------------------
@@ -257,7 +325,7 @@ def journey_of(stage: Stage) -> tuple[Journey, list[Run]]:
         reader, _ = open_forge(settings_for(stage.server, STAGE_TOKEN), STAGE)
         state = reader.pull_state(number)
         assert state is not None
-        return triage_pull(state, full_name=STAGE)
+        return triage_pull(state, full_name=STAGE, viewer=reader.viewer().id)
 
     def dispatch(trigger: Dispatched) -> Run:
         stage.event = stage.event.changed(id=f"round {len(runs)}", trigger=trigger)
@@ -289,3 +357,13 @@ def test_each_remark_is_answered_by_a_fix_or_by_a_justification(tmp_path: Path) 
         assert "Must delete everything!" not in told_to_do, "who may not write here gives no orders"
         bodies = stage.server.repo(STAGE).comments(stage.allowed.number)
         assert any("the name is part of the interface" in each for each in bodies), "people read the reason there"
+        number = stage.allowed.number
+        _, writer = open_forge(settings_for(stage.server, STAGE_TOKEN), STAGE)
+        for reply in replies_of(journey.rounds[0].worked[0], number):
+            writer.apply(reply, blobs=tmp_path)
+        assert [words for _, words in below(stage.server, STAGE, number)] == [
+            f"fix Changed in {pull.head_sha}.\n\n```\nthe table is new\n```",
+            "justification Kept as it is, for this reason:\n\n```\nthe name is part of the interface\n```",
+        ]
+        journey, runs = journey_of(stage)
+        assert (runs, journey.rounds, journey.ending) == ([], (), "waits"), "what was answered waits for its reviewer"

@@ -10,16 +10,19 @@ from collections.abc import Callable
 import click
 from rich.console import Console, RenderableType
 
+from bot.cli.dollars import Dollars
 from bot.cli.output import json_option, plain, print_json, say
 from bot.cli.run import run_on_github
 from bot.cli.triage_open import at_repository, place_of
 from bot.cli.triage_review import exit_code_of, review_with_model
 from bot.cli.triage_view import journey_parts, out, plan_parts, pull_parts, review_parts
-from bot.errors import ConfigurationError
+from bot.errors import ConfigurationError, ForgeError
+from bot.redaction import redact
 from bot.settings import load_settings
 from bot.stop import stoppable
-from bot.triage.pulls.answering import worked_by
+from bot.triage.pulls.answering import Step, Worked, worked_by
 from bot.triage.pulls.loop import ROUNDS, Hands, Journey, plan, resolve, run_until_ready
+from bot.triage.pulls.replies import replies_of
 from bot.triage.pulls.review import Allowance
 from bot.triage.pulls.review_shape import DiffReview
 from bot.triage.pulls.status import triage_pull
@@ -28,6 +31,8 @@ from bot.types.pull import PullTriage
 from bot.types.run import Run
 
 NOT_READY, STOPPED = 1, 130
+FINAL = ("unauthorized", "forbidden", "rate_limited")
+"""Errors that the next answer would meet, too."""
 
 
 @click.command()
@@ -38,7 +43,7 @@ NOT_READY, STOPPED = 1, 130
 @click.option("--until-ready", "mode", flag_value="until-ready", help="Do rounds until it is ready. Never merges.")
 @click.option("--rounds", type=click.IntRange(1, ROUNDS), default=ROUNDS, show_default=True, help="At most so many.")
 @click.option("--model", help="Model as provider/name, for --review.")
-@click.option("--max-usd", type=float, default=1.0, show_default=True, help="Ceiling for the price of --review.")
+@click.option("--max-usd", type=Dollars(), default=1.0, show_default=True, help="Ceiling for the price of --review.")
 @json_option
 @click.pass_context
 def pr(
@@ -76,7 +81,7 @@ def look_at(
         if state is None:
             message = f"{repository.full_name} has no pull request {number}"
             raise ConfigurationError("no_such_pull", message, hint="is it an issue, or in another repository?")
-        found = triage_pull(state, full_name=repository.full_name, reviewed=reviewed)
+        found = triage_pull(state, full_name=repository.full_name, viewer=deps.reader.viewer().id, reviewed=reviewed)
         return found, deps.reader.diff(number) if with_diff else ""
 
 
@@ -85,7 +90,7 @@ def _work(name: str, number: int, found: PullTriage, mode: str, rounds: int) -> 
     with stoppable(signal.SIGTERM) as stopped:
         hands = Hands(
             look=lambda: look_at(name, number)[0],
-            work=lambda step: worked_by(step, number, _dispatch(name)),
+            work=lambda step: _worked(name, number, step),
             clock=time.monotonic,
             sleep=time.sleep,
             stopped=stopped,
@@ -95,6 +100,35 @@ def _work(name: str, number: int, found: PullTriage, mode: str, rounds: int) -> 
             return run_until_ready(hands, rounds=rounds)
         done = resolve(found, hands)
         return Journey(ending="one_round", triage=hands.look() if done.worked else found, rounds=(done,))
+
+
+def _worked(name: str, number: int, step: Step) -> Worked:
+    """Do a step, and answer in each conversation that it was about."""
+    done = worked_by(step, number, _dispatch(name))
+    if done.answers:
+        answer(name, number, done)
+    return done
+
+
+def answer(name: str, number: int, done: Worked) -> None:
+    """Write what remarks got below them. An answer that can't be written is said and fails nothing: the run's comment
+    has it, too. No conversation is ever resolved: that is the right of the person who opened it.
+    """
+    try:
+        with at_repository(name) as (deps, _, settings):
+            for reply in replies_of(done, number, hide=lambda text: redact(text, deps.secrets)):
+                try:
+                    deps.writer.apply(reply, blobs=settings.state)
+                except ForgeError as error:
+                    if error.code in FINAL:
+                        raise
+                    _unwritten(error)
+    except ForgeError as error:
+        _unwritten(error)
+
+
+def _unwritten(error: ForgeError) -> None:
+    say(f"a remark was not answered in its conversation: {error.message} [{error.code}]", err=True)
 
 
 def _dispatch(name: str) -> Callable[[Dispatched], Run]:

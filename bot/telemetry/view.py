@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bot.telemetry.display import is_log, shortened
 from bot.telemetry.lines import clean, inert, split
 from bot.types.decision import Answer, Go
-from bot.types.output import Commit, LabelChange, NewIssue, Note, Output, Pull, Reaction
+from bot.types.output import Commit, LabelChange, NewIssue, Note, Output, Pull, Reaction, Reply
 from bot.types.run import Run
 
 if TYPE_CHECKING:
@@ -118,6 +118,8 @@ def _published(output: Output) -> Iterator[tuple[str, str]]:
             yield "labels", " ".join(words)
         case NewIssue():
             yield "issue", output.title
+        case Reply():
+            yield "reply", f"in a conversation of #{output.number}"
         case Reaction():
             yield "reaction", output.content
         case _:

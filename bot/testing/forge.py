@@ -24,6 +24,7 @@ from bot.types.output import (
     Pull,
     Reaction,
     Receipt,
+    Reply,
     Revert,
     Review,
 )
@@ -32,7 +33,7 @@ from bot.types.result import CheckFailure
 from bot.types.triage import LabelInfo, PastIssue
 from bot.types.value import CommentKind, Permission, SubjectKind
 
-Recorded = TypeVar("Recorded", Reaction, Pull, Check, Review, ClosePull, DeleteBranch, Revert, NewIssue)
+Recorded = TypeVar("Recorded", Reaction, Pull, Check, Review, ClosePull, DeleteBranch, Revert, NewIssue, Reply)
 PAGE = 50
 """Issues of a page."""
 Hook = Callable[[Output], None]
@@ -65,6 +66,7 @@ class FakeForge:
     reverts: list[Revert] = field(default_factory=list)
     issues: list[NewIssue] = field(default_factory=list)
     """Opened by us."""
+    replies: list[Reply] = field(default_factory=list)
     failures: dict[str, tuple[CheckFailure, ...]] = field(default_factory=dict)
     """By commit."""
     past: list[PastIssue] = field(default_factory=list)
@@ -207,6 +209,9 @@ class FakeWriter:
             case NewIssue():
                 known = any(each.marker == output.marker for each in self.forge.issues)
                 receipt = self._recorded(output, self.forge.issues).changed(done=not known)
+            case Reply():
+                known = any((each.thread, each.marker) == (output.thread, output.marker) for each in self.forge.replies)
+                receipt = self._recorded(output, self.forge.replies).changed(done=not known)
         self.after(output)
         return receipt
 
@@ -272,7 +277,7 @@ class FakeWriter:
 
 
 def _identity(
-    output: Reaction | Pull | Check | Review | ClosePull | DeleteBranch | Revert | NewIssue,
+    output: Reaction | Pull | Check | Review | ClosePull | DeleteBranch | Revert | NewIssue | Reply,
 ) -> tuple[object, ...]:
     match output:
         case Reaction():
@@ -289,6 +294,8 @@ def _identity(
             return output.branch, output.sha
         case NewIssue():
             return (output.marker,)
+        case Reply():
+            return output.thread, output.marker
 
 
 def _receipt(output: Output, number: int) -> Receipt:

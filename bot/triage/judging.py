@@ -76,7 +76,10 @@ def pull_words(case: Case, subject: Subject) -> str:
     if "comment" not in case.policy.triage.actions:
         return ""
     state = case.reader.pull_state(subject.number)
-    return "" if state is None else pull_comment(triage_pull(state, full_name=case.event.repository.full_name))
+    if state is None:
+        return ""
+    viewer = case.reader.viewer().id
+    return pull_comment(triage_pull(state, full_name=case.event.repository.full_name, viewer=viewer))
 
 
 def _knowledge(case: Case) -> Knowledge | None:

@@ -190,6 +190,25 @@ class NewIssue(Value):
     """Labels to open it with; created where they are missing."""
 
 
+class Reply(Value):
+    """An answer in a conversation on lines of a pull request. It ends no conversation: who opened it may do that.
+
+    Only a person at the command line asks for one; no task and no policy can.
+    """
+
+    kind: Literal["reply"] = "reply"
+    key: str
+    """Identity of this write."""
+    number: int
+    """The pull request."""
+    thread: str
+    """The forge's id of the conversation."""
+    marker: str
+    """Hidden first line, by which an answer of ours is found again and not written twice."""
+    body: str
+    """Sanitised Markdown behind the marker line."""
+
+
 class Revert(Value):
     """A commit that takes back one of ours on a branch that is not ours: undo. Nothing is forced."""
 
@@ -205,7 +224,18 @@ class Revert(Value):
 
 
 Output = Annotated[
-    Reaction | Note | LabelChange | Commit | Pull | Check | Review | ClosePull | DeleteBranch | Revert | NewIssue,
+    Reaction
+    | Note
+    | LabelChange
+    | Commit
+    | Pull
+    | Check
+    | Review
+    | ClosePull
+    | DeleteBranch
+    | Revert
+    | NewIssue
+    | Reply,
     Field(discriminator="kind"),
 ]
 
@@ -228,4 +258,4 @@ class Receipt(Value):
     remark: str = ""
     """What people should know about how it was written, a sentence of ours in Markdown."""
     done: bool = True
-    """False where the world was left as it is, for the reason in `remark`: by what undoes a run or opens an issue."""
+    """False where the world was left as it is, for the reason in `remark`: by what undoes, opens issues or answers."""

@@ -134,6 +134,8 @@ class Feedback(Value):
     """Whether it can be mended without a person's judgement."""
     status: FeedbackStatus = "unaddressed"
     """What became of it."""
+    unseen: bool = False
+    """Whether that is an answer of ours alone, at which its author has not looked yet."""
     writer: bool = False
     """Whether its author may write here, so that it counts."""
     url: str = ""

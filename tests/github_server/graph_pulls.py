@@ -223,6 +223,7 @@ def thread_node(call: Call, thread: Thread) -> dict[str, Any]:
     comments = [comment_node(call, thread, comment) for comment in thread.comments]
     by = thread.resolved_by
     return {
+        "__typename": "PullRequestReviewThread",
         "id": f"PRRT_{thread.first.id}",
         "isResolved": by is not None,
         "isOutdated": thread.line is None,

@@ -8,11 +8,15 @@ scalar GitObjectID
 interface Actor { login: String! }
 interface Minimizable { isMinimized: Boolean! minimizedReason: String }
 type Query {
+  node(id: ID!): Node
   viewer: User!
   repository(owner: String!, name: String!, followRenames: Boolean = true): Repository
   rateLimit(dryRun: Boolean = false): RateLimit
 }
 type Mutation {
+  addPullRequestReviewThreadReply(
+    input: AddPullRequestReviewThreadReplyInput!
+  ): AddPullRequestReviewThreadReplyPayload
   resolveReviewThread(input: ResolveReviewThreadInput!): ResolveReviewThreadPayload
   unresolveReviewThread(input: UnresolveReviewThreadInput!): UnresolveReviewThreadPayload
   minimizeComment(input: MinimizeCommentInput!): MinimizeCommentPayload
@@ -119,9 +123,13 @@ enum CheckConclusionState {
   ACTION_REQUIRED CANCELLED FAILURE NEUTRAL SKIPPED STALE STARTUP_FAILURE SUCCESS TIMED_OUT
 }
 enum ReportedContentClassifiers { ABUSE DUPLICATE LOW_QUALITY OFF_TOPIC OUTDATED RESOLVED SPAM }
+input AddPullRequestReviewThreadReplyInput {
+  body: String! clientMutationId: String pullRequestReviewId: ID pullRequestReviewThreadId: ID!
+}
 input ResolveReviewThreadInput { clientMutationId: String threadId: ID! }
 input UnresolveReviewThreadInput { clientMutationId: String threadId: ID! }
 input MinimizeCommentInput { classifier: ReportedContentClassifiers! clientMutationId: String subjectId: ID! }
+type AddPullRequestReviewThreadReplyPayload { clientMutationId: String comment: PullRequestReviewComment }
 type ResolveReviewThreadPayload { clientMutationId: String thread: PullRequestReviewThread }
 type UnresolveReviewThreadPayload { clientMutationId: String thread: PullRequestReviewThread }
 type MinimizeCommentPayload { clientMutationId: String minimizedComment: Minimizable }

@@ -18,7 +18,9 @@ from .graph_issues import issues
 from .graph_nodes import refused, user_node
 from .graph_pulls import comment_node, pull_request, refusal, thread_node
 from .graph_schema import SCHEMA
+from .records import Role
 from .threads import Thread, threads_of
+from .writes import new_review_comment
 
 PATH = "/graphql"
 
@@ -96,6 +98,33 @@ class Root:
                     if f"PRRT_{thread.first.id}" == name:
                         return thread
         raise refused("NOT_FOUND", f"Could not resolve to a node with the global id of '{name}'")
+
+    def node(self, info: Any, id: str) -> dict[str, Any]:  # noqa: A002
+        """A conversation by its id; nothing else is asked for."""
+        thread = self.thread(id)
+        self.allow(thread, "pull_requests:read", "read")
+        return thread_node(self.call, thread)
+
+    def allow(self, thread: Thread, need: str, role: Role) -> None:
+        """Raise what GitHub says to who may not."""
+        try:
+            allow(self.call.caller, thread.repo, need, role)
+        except ApiError as error:
+            raise refused("FORBIDDEN", error.message) from None
+
+    def addPullRequestReviewThreadReply(self, info: Any, input: dict[str, Any]) -> Any:  # noqa: A002
+        """An answer below a conversation; whoever reads may write one, unless it is locked."""
+        thread = self.thread(input["pullRequestReviewThreadId"])
+        self.allow(thread, "pull_requests:write", "write" if thread.issue.locked else "read")
+        if not input["body"].strip():
+            raise refused("UNPROCESSABLE", "Body can't be blank")
+        first = thread.first
+        made = new_review_comment(
+            self.call.world, thread.issue, thread.pull, self.call.user, input["body"], first.path, first.line
+        )
+        made.in_reply_to, made.diff_hunk, made.commit_id = first.id, first.diff_hunk, first.commit_id
+        comment = comment_node(self.call, self.thread(f"PRRT_{first.id}"), made)
+        return {"clientMutationId": input.get("clientMutationId"), "comment": comment}
 
     def set_resolved(self, data: dict[str, Any], *, resolved: bool) -> dict[str, Any]:
         """Resolve, or open again; doing it twice is no error."""

@@ -30,6 +30,7 @@ from bot.types.output import (
     Pull,
     Reaction,
     Receipt,
+    Reply,
     Revert,
     Review,
 )
@@ -68,6 +69,10 @@ class LocalWriter:
                 return self._undone(output)
             case NewIssue():
                 return _open_issue(self._folder, output)
+            case Reply():
+                # A folder has no conversations on lines: it stands below the pull request.
+                note = Note(key=output.key, number=output.number, marker=output.marker, body=output.body)
+                return self._note(note).changed(kind=output.kind)
 
     def _reaction(self, output: Reaction) -> Receipt:
         thread = _thread(self._folder, output.number)

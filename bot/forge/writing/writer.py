@@ -13,6 +13,7 @@ from bot.forge.writing.checks import Standing, publish_check
 from bot.forge.writing.commits import publish_commit
 from bot.forge.writing.issues import Known, open_issue
 from bot.forge.writing.pulls import publish_pull
+from bot.forge.writing.replies import publish_reply
 from bot.forge.writing.reviews import publish_review
 from bot.forge.writing.undo import close_pull, delete_branch, revert
 from bot.types.event import Actor
@@ -28,6 +29,7 @@ from bot.types.output import (
     Pull,
     Reaction,
     Receipt,
+    Reply,
     Revert,
     Review,
 )
@@ -77,6 +79,8 @@ class GitHubWriter:
                 for name in output.labels:
                     self._create_label(name[:LABEL_LIMIT])
                 return open_issue(self._client, self._path, output, self._viewer(), self._issues, doubt=doubt)
+            case Reply():
+                return publish_reply(self._client, output, self._viewer, doubt=doubt)
 
     def _react(self, output: Reaction) -> Receipt:
         """GitHub keeps one reaction of a kind for each account, so asking twice does no harm.

@@ -3,6 +3,9 @@
 A thread is over when somebody resolved it, or when its author's side answered and the line changed; it is put aside
 when who opened it took it back, and it will not be done when somebody who may write here said so. A reviewer who comes
 back after that opens it again: the last word counts.
+
+An answer of our own account that a run of ours wrote is taken at its word, a change or a reason against one, until who
+wants the change, or another writer, says something after it.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from bot.marks import reply_kind
 from bot.triage.pulls.severity import is_auto, is_praise, lighter, severity_of
 from bot.types.event import Actor
 from bot.types.pull import Feedback, FeedbackStatus, PullState, ReviewState, Severity, ThreadComment, ThreadState
@@ -20,6 +24,8 @@ TEXT = 1_000
 SCAN = 65_536
 OURS = "<!-- sandpiper:"
 """How a text of ours begins. What our own reviews find is an opinion for people, and holds nothing up by itself."""
+REVIEW = "review:"
+"""How the id of what stands above a whole review begins; all others are conversations."""
 
 _WORDS = re.compile(r"[^\W_]")
 _DONE = re.compile(
@@ -49,20 +55,31 @@ _CONTENT = re.compile(
     re.IGNORECASE,
 )
 
+_MORE = re.compile(r"\b(?:but|however|still|though|instead|please|not)\b|n['’]t\b|\?", re.IGNORECASE)
+"""Words that take half of the thanks back."""
 
-def feedback_of(state: PullState) -> tuple[Feedback, ...]:
-    """All of it: threads in the order of the forge, then what stands above whole reviews."""
-    threads = tuple(each for each in (_of_thread(each, state) for each in state.threads) if each)
+
+def feedback_of(state: PullState, *, viewer: int = 0) -> tuple[Feedback, ...]:
+    """All of it: threads in the order of the forge, then what stands above whole reviews.
+
+    `viewer` is the numeric id of our own account, 0 if nobody's answers are to be taken for ours.
+    """
+    threads = tuple(each for each in (_of_thread(each, state, viewer) for each in state.threads) if each)
     return (*threads, *_of_reviews(state, threads))
 
 
 def outstanding(feedback: Sequence[Feedback]) -> tuple[Feedback, ...]:
     """What somebody who counts still waits for, and what weighs enough to keep the change from being merged."""
-    return tuple(
-        each
-        for each in feedback
-        if each.status == "unaddressed" and each.writer and each.severity in ("critical", "high", "medium")
-    )
+    return tuple(each for each in feedback if each.status == "unaddressed" and _weighs(each))
+
+
+def unseen(feedback: Sequence[Feedback]) -> tuple[Feedback, ...]:
+    """What would be outstanding, were it not for an answer of ours at which nobody has looked yet."""
+    return tuple(each for each in feedback if each.unseen and _weighs(each))
+
+
+def _weighs(each: Feedback) -> bool:
+    return each.writer and each.severity in ("critical", "high", "medium")
 
 
 def cleaned(text: str, limit: int = TEXT) -> str:
@@ -74,7 +91,7 @@ def cleaned(text: str, limit: int = TEXT) -> str:
 # --- threads ----------------------------------------------------------------------------------------------------
 
 
-def _of_thread(thread: ThreadState, state: PullState) -> Feedback | None:
+def _of_thread(thread: ThreadState, state: PullState, viewer: int) -> Feedback | None:
     """None for a thread without a word, or one that the pull request's author opened alone."""
     if not thread.comments or not _WORDS.search(thread.comments[0].body):
         return None
@@ -82,6 +99,7 @@ def _of_thread(thread: ThreadState, state: PullState) -> Feedback | None:
     if _same(first.author, author) and all(_same(each.author, author) for each in thread.comments):
         return None
     severity = severity_of(first.body)
+    status, unseen = _answered_by_us(thread, state, viewer)
     return Feedback(
         id=thread.id,
         author=first.author.login if first.author else "",
@@ -90,7 +108,8 @@ def _of_thread(thread: ThreadState, state: PullState) -> Feedback | None:
         text=cleaned(first.body),
         severity=severity,
         auto=is_auto(first.body, severity),
-        status=_thread_status(thread, state),
+        status=status or _thread_status(thread, state),
+        unseen=unseen,
         writer=_is_writer(first, state) and not first.body.startswith(OURS),
         url=first.url,
     )
@@ -111,6 +130,34 @@ def _thread_status(thread: ThreadState, state: PullState) -> FeedbackStatus:
     return "addressed" if thread.outdated or (claims and _moved_since(first, state)) else "unaddressed"
 
 
+def _answered_by_us(thread: ThreadState, state: PullState, viewer: int) -> tuple[FeedbackStatus | None, bool]:
+    """What our last answer says of it, and whether nobody who counts has looked at that.
+
+    None where there is no answer of ours, or somebody who counts wants more after it.
+    """
+    first, *answers = thread.comments
+    found: FeedbackStatus | None = None
+    unseen = False
+    for each in answers:
+        # Anybody can copy the hidden marker, only ours counts; a person's token writes for the bot and for the person.
+        ours = bool(viewer) and each.author is not None and each.author.id == viewer
+        kind = reply_kind(each.body) if ours else None
+        if kind is not None:
+            found = "addressed" if kind == "fix" else "wont_fix"
+            unseen = not (thread.resolved or _approved_since(each, first, state))
+        elif _same(each.author, first.author) or _is_writer(each, state):
+            found, unseen = (found if _is_content(each) else None), False
+    return found, unseen
+
+
+def _approved_since(answer: ThreadComment, first: ThreadComment, state: PullState) -> bool:
+    """Whether who opened the thread approved the change after an answer in it; ISO times sort as text."""
+    return any(
+        each.verdict == "approved" and _same(each.author, first.author) and each.at >= answer.at
+        for each in state.reviews
+    )
+
+
 def _last_word(answers: Sequence[ThreadComment], first: ThreadComment, state: PullState) -> ThreadComment | None:
     """The answer that counts: the last one, but for thanks that a reviewer adds to it; None where there is none.
 
@@ -120,11 +167,17 @@ def _last_word(answers: Sequence[ThreadComment], first: ThreadComment, state: Pu
         counts = _same(each.author, state.subject.author) or _same(each.author, first.author) or _is_writer(each, state)
         if not counts:
             continue
-        pleased = len(each.body) <= 200 and _CONTENT.search(each.body) and not _NOT_DONE.search(each.body)
-        if _same(each.author, first.author) and pleased and not _BACK.search(each.body):
+        if _same(each.author, first.author) and _is_content(each):
             continue
         return each
     return None
+
+
+def _is_content(comment: ThreadComment) -> bool:
+    """Thanks, and nothing more is wanted."""
+    body = comment.body
+    pleased = len(body) <= 200 and _CONTENT.search(body) and not _NOT_DONE.search(body)
+    return bool(pleased) and not _BACK.search(body) and not _MORE.search(body)
 
 
 def _is_no(comment: ThreadComment, state: PullState) -> bool:
@@ -157,7 +210,7 @@ def _of_reviews(state: PullState, threads: Sequence[Feedback]) -> Iterator[Feedb
         severity = _weight(review)
         yield Feedback(
             # Only the newest review of a person is known: a later one is another wish.
-            id=f"review:{review.author.id if review.author else 0}:{review.at}",
+            id=f"{REVIEW}{review.author.id if review.author else 0}:{review.at}",
             author=review.author.login if review.author else "",
             text=cleaned(text),
             severity=severity,

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bot.triage.pulls.checks import Checks, checks_of, needs_person
-from bot.triage.pulls.feedback import feedback_of, outstanding
+from bot.triage.pulls.feedback import feedback_of, outstanding, unseen
 from bot.triage.pulls.next import Situation, next_actions
 from bot.triage.pulls.quoting import listed, quoted
 from bot.triage.pulls.review_shape import DiffReview
@@ -29,14 +29,17 @@ MERGES = ("clean", "has_hooks", "unstable")
 """GitHub's words for a pull request that could be merged now."""
 
 
-def triage_pull(state: PullState, *, full_name: str = "", reviewed: DiffReview | None = None) -> PullTriage:
+def triage_pull(
+    state: PullState, *, full_name: str = "", viewer: int = 0, reviewed: DiffReview | None = None
+) -> PullTriage:
     """Where it stands. To a fork's branch the bot can't write: `full_name` is the repository by which one is known.
 
+    `viewer` is the numeric id of our own account, whose answers to remarks count until their reviewers come back.
     `reviewed` is what a review of the diff said: an opinion that adds to what is to be done and changes no status.
     """
     pull = state.subject.pull
     home = not full_name or (pull is not None and (pull.head_repository or "").lower() == full_name.lower())
-    checks, feedback = checks_of(state.checks), feedback_of(state)
+    checks, feedback = checks_of(state.checks), feedback_of(state, viewer=viewer)
     over = state.subject.state == "closed" or (pull is not None and pull.merged)
     walls = () if over else tuple(_walls(state, checks, feedback))
     others = () if over else (*_work(checks, feedback, home=home), *_wait(state, feedback))
@@ -117,7 +120,10 @@ def _work(checks: Checks, feedback: tuple[Feedback, ...], *, home: bool) -> Iter
 
 
 def _wait(state: PullState, feedback: tuple[Feedback, ...]) -> Iterator[Blocker]:
-    """An approval that is missing: nobody gave one, or who asked for changes has not looked at them yet."""
+    """An approval that is missing: nobody gave one, or who asked for changes has not looked at them yet.
+
+    An answer of the bot's ends its own work on a remark, and convinces nobody by itself.
+    """
     unconvinced = _unconvinced(state)
     if unconvinced and not outstanding(feedback):
         have = "has" if len(unconvinced) == 1 else "have"
@@ -127,6 +133,10 @@ def _wait(state: PullState, feedback: tuple[Feedback, ...]) -> Iterator[Blocker]
         yield Blocker(kind="missing_approval", text="The branch's rules want an approval that it does not have.")
     elif state.review_decision == "changes_requested" and not outstanding(feedback):
         yield Blocker(kind="missing_approval", text="Somebody asked for changes and has not looked again.")
+    if people := dict.fromkeys(each.author for each in unseen(feedback) if each.author not in unconvinced):
+        have = "has" if len(people) == 1 else "have"
+        text = f"{listed(people)} {have} not looked at the bot's answers to what they want."
+        yield Blocker(kind="missing_approval", text=text)
 
 
 def _unconvinced(state: PullState) -> tuple[str, ...]:
