@@ -22,7 +22,7 @@ FROM = {
 
 
 @click.command()
-@click.option("--fetch", is_flag=True, help="If there are none, download them (90 MB) and keep eight bits of each (23 MB).")
+@click.option("--fetch", is_flag=True, help="If there are none, download them (90 MB), keep eight bits each (23 MB).")
 @json_option
 def encoder(fetch: bool, as_json: bool) -> None:
     """Say which weights of the sentence encoder are found on this machine.

@@ -7,6 +7,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from bot.blobs import read_at_most
+
 
 def keep(path: Path, data: bytes) -> bool:
     """Replace the file atomically, readable by its owner only; False where the folder can't be written to."""
@@ -30,12 +32,9 @@ def keep(path: Path, data: bytes) -> bool:
 def read_ours(path: Path, limit: int) -> bytes | None:
     """The same of a place where others may have put something: a link is not followed, a pipe not waited for."""
     try:
-        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(number, "rb") as file:
-            data = file.read(limit + 1)
+        return read_at_most(path, limit)
     except OSError:
         return None
-    return data if len(data) <= limit else None
 
 
 def read_bounded(path: Path, limit: int) -> bytes | None:

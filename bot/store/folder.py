@@ -19,6 +19,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from bot.blobs import read_at_most
 from bot.errors import CallerError, SandpiperError
 from bot.store.durable import sync, written
 from bot.types.event import Event
@@ -144,12 +145,7 @@ def _written(folder: Path, run: Run) -> Iterator[Path]:
 
 def _read(path: Path) -> Run:
     try:
-        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(number, "rb") as file:
-            data = file.read(RECORD_BYTES + 1)
-        if len(data) > RECORD_BYTES:
-            raise ValueError(f"larger than {RECORD_BYTES:,} bytes")
-        run = Run.model_validate_json(data)
+        run = Run.model_validate_json(read_at_most(path, RECORD_BYTES))
         if run.run_id != path.parent.name:
             raise ValueError(f"it is the record of run {run.run_id}")
     except ValidationError as error:

@@ -23,6 +23,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from bot.blobs import read_at_most
 from bot.store.durable import sync, written
 from bot.types.event import Repository
 from bot.types.triage import PastIssue
@@ -186,18 +187,12 @@ def _put(path: Path, data: bytes) -> None:
 def _bytes(path: Path, limit: int) -> bytes | None:
     """A regular file's bytes; None where there is none, or where it is larger than any of ours."""
     try:
-        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(number, "rb") as file:
-            data = file.read(limit + 1)
+        return read_at_most(path, limit)
     except FileNotFoundError:
         return None
     except OSError as error:
-        log.warning("%s can't be read: %s", path, error.strerror or error)
+        log.warning("%s is not used: %s", path, error.strerror or error)
         return None
-    if len(data) > limit:
-        log.warning("%s is not used: it is larger than %s bytes", path, f"{limit:,}")
-        return None
-    return data
 
 
 def _reason(error: Exception) -> str:
