@@ -78,7 +78,7 @@ _ADVERT = re2.compile(
 _PHONE = re2.compile(r"(?:\+|\b1-?8\d\d\b|\b0)[\d() .-]{8,18}\d")
 _LINK = re2.compile(r"https?://([^\s/)\]>\"']+)")
 _DEVELOPERS = re2.compile(
-    r"(?i)(?:^|\.)(?:github\.com|githubusercontent\.com|github\.io|gitlab\.com|bitbucket\.org|stackoverflow\.com"
+    r"(?i)(?:^|\.)(?:git(?:hub(?:usercontent)?|lab)\.(?:com|io)|bitbucket\.org|stackoverflow\.com"
     r"|npmjs\.com|pypi\.org|python\.org|crates\.io|docs\.rs|mozilla\.org|microsoft\.com|google\.com|googlesource\.com"
     r"|w3\.org|wikipedia\.org|readthedocs\.io|codesandbox\.io|stackblitz\.com|jsfiddle\.net|imgur\.com|youtube\.com"
     r"|localhost|apache\.org|kernel\.org|debian\.org|ubuntu\.com|golang\.org|go\.dev|rust-lang\.org"
