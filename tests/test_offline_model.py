@@ -57,6 +57,7 @@ def issues(count: int, seed: int = 1, *, labels: dict[IssueType, str] | None = N
         body = chance.choice(BODIES[kind]).format(part) if chance.random() < 0.8 else f"About the {part}."
         if chance.random() < 0.15:  # a text that says another type
             body = chance.choice(BODIES[chance.choice(ISSUE_TYPES)]).format(part)
+        body += f" It is case {number}."
         names = [(labels or {}).get(kind, kind), *([AREAS[part]] if part in AREAS else [])]
         day = f"2024-01-{number % 28 + 1:02}T{number % 24:02}:00:00Z"
         found.append(Lesson(id=str(number), title=title, body=body, created_at=day, labels=tuple(names)))
@@ -247,7 +248,7 @@ def test_the_mapping_of_labels_to_types_is_obeyed() -> None:
 
 def test_a_correction_counts_more_than_another_lesson() -> None:
     one = Lesson(id="a", title="Zebra mode", body="zebra", labels=("question",))
-    other = Lesson(id="b", title="Zebra mode", body="zebra", labels=("bug",))
+    other = Lesson(id="b", title="Zebra mode", body="zebra.", labels=("bug",))
     plain = judge(fit([*issues(30), one, other]), "Zebra mode", "zebra").types["question"]
     model = fit([*issues(30), one.changed(corrected=True), other])
     assert judge(model, "Zebra mode", "zebra").types["question"] > plain + 0.05
@@ -261,8 +262,16 @@ def test_a_refused_type_is_believed_less() -> None:
     assert after < before
 
 
+def test_equal_texts_are_learned_once_so_that_nothing_is_measured_on_its_twin() -> None:
+    lessons = [
+        Lesson(id=str(n), title=f"Crash {n}", labels=("bug",), created_at=f"2026-01-{n:02}") for n in range(1, 9)
+    ]
+    twins = [each.changed(id=f"twin of {each.id}", labels=("question",), created_at="2025-01-01") for each in lessons]
+    assert newest([*twins, *lessons]) == newest(lessons)
+
+
 def test_only_the_newest_lessons_are_learned_from() -> None:
-    many = [Lesson(id=str(n), title="t", created_at=f"{2000 + n}") for n in range(MOST_LESSONS + 5)]
+    many = [Lesson(id=str(n), title=f"t {n}", created_at=f"{2000 + n}") for n in range(MOST_LESSONS + 5)]
     kept = newest(many)
     assert len(kept) == MOST_LESSONS
     assert {each.id for each in many} - {each.id for each in kept} == {"0", "1", "2", "3", "4"}

@@ -53,7 +53,8 @@ def test_it_says_what_was_found_and_by_whom() -> None:
     assert "- **Type:** bug" in words
     assert "- **Labels:** `bug` (offline model, 93%), `p1` (rule of the policy)" in words
     assert "- **Proposed labels:** `area: reader` (language model, 60%)" in words
-    assert "#3 (closed as completed), #4 (open)" in words
+    assert "- **Maybe the same as:** #4 (open)\n" in words
+    assert "- **May be solved already, see:** #3 (closed as completed)\n" in words
     assert "- **Missing:** `version`" in words
     assert "- **Where to look:** `src/reader.py`" in words
     assert "- **Owners:** `acme/readers`" in words

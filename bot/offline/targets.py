@@ -50,9 +50,15 @@ class Targets:
 
 
 def newest(lessons: Sequence[Lesson]) -> tuple[Lesson, ...]:
-    """As many as are learned from, in an order that does not depend on the caller's."""
+    """As many as are learned from, in an order that does not depend on the caller's; of equal texts the newest.
+
+    A lesson whose twin stays is not left out by leaving it out: what is measured then would be too good.
+    """
     ordered = sorted(lessons, key=lambda each: (each.created_at, each.id), reverse=True)
-    return tuple(ordered[:MOST_LESSONS])
+    single: dict[tuple[str, str], Lesson] = {}
+    for each in ordered:
+        single.setdefault((each.title, each.body), each)
+    return tuple(single.values())[:MOST_LESSONS]
 
 
 def targets_of(lessons: Sequence[Lesson], types: Mapping[str, IssueType] | None) -> Targets:

@@ -134,7 +134,8 @@ def _facts(found: Triage, fitting: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield "Area", _code(found.area)
     yield "Labels", ", ".join(_label(each) for each in found.labels if each.label in fitting)
     yield "Proposed labels", ", ".join(_label(each) for each in found.labels if not each.apply)
-    yield "Maybe the same as", ", ".join(map(_neighbour, found.duplicates))
+    solved = found.fixed_by.number if found.fixed_by is not None else 0
+    yield "Maybe the same as", ", ".join(_neighbour(each) for each in found.duplicates if each.number != solved)
     if found.fixed_by is not None:
         yield "May be solved already, see", _neighbour(found.fixed_by)
     if not found.question or found.by == "model":
