@@ -10,17 +10,19 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from bot.deps import Deps, tell
-from bot.errors import Cancelled, ForgeError, SandpiperError
+from bot.errors import Cancelled, ForgeError
 from bot.llm.budget import Budget
 from bot.protocols import Knowledge
 from bot.redaction import redact_data
 from bot.store.journal import Journal, open_journal
 from bot.triage.answers import triage_outputs
+from bot.triage.case import known
 from bot.triage.gate import granted
 from bot.triage.issues.comment import Earlier, digest_of, earlier_of
 from bot.triage.issues.facts import RepositoryFacts, facts_of
@@ -30,12 +32,12 @@ from bot.triage.issues.triggers import harmless, nameable
 from bot.triage.listing import Row
 from bot.triage.policy import digest_of as digest_of_file
 from bot.triage.policy import parse_policy
-from bot.triage.policy_shape import Apply, Policy, TriagePolicy
+from bot.triage.policy_shape import Policy
 from bot.triage.tasks import tasks_of
 from bot.types.event import Repository, Subject
 from bot.types.output import LabelChange, Note, Output
 from bot.types.task import Task
-from bot.types.triage import Chosen, Triage
+from bot.types.triage import Triage
 from bot.types.value import Value
 
 VERSION = 1
@@ -89,7 +91,7 @@ def basis_of(deps: Deps, repository: Repository, *, with_model: bool, usd: float
     task = granted(tasks_of(policy)["triage"], deps.settings)
     wanted = deps.model if with_model and policy.triage.model else None
     purse = Budget(wanted(task.model), usd) if wanted else None
-    knowledge = _knowledge(deps, policy.triage) if policy.triage.offline else None
+    knowledge = known(deps.knowledge, policy.triage, partial(tell, deps, "decide")) if policy.triage.offline else None
     judges = (VERSION, digest_of_file(data), purse.model if purse else "", knowledge is not None)
     return Basis(
         deps=deps,
@@ -101,20 +103,6 @@ def basis_of(deps: Deps, repository: Repository, *, with_model: bool, usd: float
         digest=hashlib.sha256(repr(judges).encode()).hexdigest()[:16],
         writes=writes,
     )
-
-
-def _knowledge(deps: Deps, policy: TriagePolicy) -> Knowledge | None:
-    """What was learned; a past that can't be opened is no reason not to judge."""
-    if deps.knowledge is None:
-        return None
-    types = {label: kind for kind, label in policy.types.items()}
-    try:
-        return deps.knowledge(error=(policy.apply or Apply()).error, types=types)
-    except Cancelled:
-        raise
-    except SandpiperError as error:
-        tell(deps, "decide", f"the offline model is left out: {error.message}")
-        return None
 
 
 def journal_of(state: Path, repository: Repository, *, fresh: bool) -> AbstractContextManager[Journal[Entry]]:
@@ -193,8 +181,7 @@ def _judged(basis: Basis, subject: Subject) -> Entry:
 def _found(basis: Basis, subject: Subject, ruled: Ruled, *, asked: bool) -> Triage:
     purse = basis.purse
     if purse is None and basis.knowledge is None:  # as for an event: nobody but the rules is heard
-        labels = tuple(Chosen(label=label, confidence=1.0, by="rule", apply=True) for label in ruled.labels)
-        return Triage(labels=labels, reason=ruled.reason)
+        return Triage(labels=ruled.chosen, reason=ruled.reason)
     return judge_issue(
         subject,
         policy=basis.policy,

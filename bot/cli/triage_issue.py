@@ -12,18 +12,17 @@ import click
 from bot.cli.output import json_option, plain, print_json, say, table
 from bot.cli.triage_open import at_repository, place_of
 from bot.deps import Deps
-from bot.errors import Cancelled, ConfigurationError, SandpiperError
-from bot.protocols import Knowledge
+from bot.errors import ConfigurationError
 from bot.settings import Settings
 from bot.triage.answers import triage_outputs
+from bot.triage.case import known
 from bot.triage.gate import granted
 from bot.triage.issues.comment import digest_of, earlier_of
 from bot.triage.issues.facts import facts_of
 from bot.triage.issues.judge import judge_issue
 from bot.triage.issues.rules import by_rules
 from bot.triage.issues.triggers import harmless, nameable
-from bot.triage.policy import Policy, parse_policy
-from bot.triage.policy_shape import Apply
+from bot.triage.policy import parse_policy
 from bot.triage.tasks import tasks_of
 from bot.types.event import Repository, Subject
 from bot.types.output import LabelChange, Note, Output
@@ -66,7 +65,7 @@ def judged(
         policy=policy,
         task=granted(tasks_of(policy)["triage"], settings),
         facts=facts,
-        knowledge=_knowledge(deps, policy),
+        knowledge=known(deps.knowledge, policy.triage),
         model=None if no_model else deps.model,
         ruled=ruled,
         asked=earlier is not None and earlier.asked_before(digest_of(subject, policy)),
@@ -84,19 +83,6 @@ def _issue(number: int, deps: Deps, repository: Repository) -> Subject:
         hint = f"use `sandpiper triage pr {repository.full_name}#{number}`"
         raise ConfigurationError("no_issue", f"#{number} is a pull request", hint=hint)
     return subject
-
-
-def _knowledge(deps: Deps, policy: Policy) -> Knowledge | None:
-    """What was learned; a past that can't be opened is no reason not to judge."""
-    if deps.knowledge is None:
-        return None
-    types = {label: kind for kind, label in policy.triage.types.items()}
-    try:
-        return deps.knowledge(error=(policy.triage.apply or Apply()).error, types=types)
-    except Cancelled:
-        raise
-    except SandpiperError:
-        return None
 
 
 def rows_of(found: Triage) -> Iterator[tuple[str, str]]:

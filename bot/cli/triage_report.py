@@ -59,8 +59,7 @@ def measure(name: str, error: float) -> Measured:
                 "offline_off", "the offline model is turned off", hint="set SANDPIPER_OFFLINE=true"
             )
         policy = parse_policy(deps.reader.file(settings.policy, repository.default_branch), settings.policy)
-        types = {label: kind for kind, label in policy.triage.types.items()}
-        return deps.knowledge(error=error, types=types).measured()
+        return deps.knowledge(error=error, types=policy.triage.named_types).measured()
 
 
 def read_measured(path: Path, error: float | None) -> Measured:

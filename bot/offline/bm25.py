@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bot.offline.filewords import PART
+
 Floats = NDArray[np.float32]
 
 K1, B = 1.5, 0.75
@@ -28,7 +30,6 @@ QUERY = 100
 LONGEST = 60
 """Characters of a word; what is longer is a hash or a blob, and is cut."""
 _WORD = re.compile(r"\d+(?:\.\d+)+|\w+")
-_HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\dA-Za-z_]+")
 _NUMBER = re.compile(r"\d+(?:\.\d+)*")
 _DOTTED = re.compile(r"\b[^\W\d]\w*(?:\.[^\W\d]\w*)+")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2,}")
@@ -41,7 +42,7 @@ def words_of(text: str) -> Iterator[str]:
         if _CJK.search(word):
             yield from (word[at : at + 2] for at in range(len(word) - 1))
             continue
-        parts = _HUMP.findall(word)
+        parts = PART.findall(word)
         yield _stem(word.lower())
         if len(parts) > 1 and not word[0].isdigit():
             yield from (_stem(each.lower()) for each in parts if len(each) > 1)

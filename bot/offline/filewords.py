@@ -22,7 +22,7 @@ _DEFINITION = re.compile(
     rb"[ \t]+(?:\([^()\n]{0,80}\)[ \t]*)?(?:mut[ \t]+)?([A-Za-z_$][A-Za-z0-9_]{2,59})"
 )
 _WORD = re.compile(r"[^\W\d]\w{0,59}|\d+")
-_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\dA-Za-z_]+")
+PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\dA-Za-z_]+")
 
 
 def _of(words: str) -> frozenset[str]:
@@ -77,7 +77,7 @@ def words_of_question(title: str, body: str) -> Mapping[str, float]:
 
 def parts_of(name: str) -> tuple[str, ...]:
     """An identifier in lower case as a whole, and its parts: `parseHTTPHeader` has parse, http and header."""
-    parts = _PART.findall(name)
+    parts = PART.findall(name)
     whole = name.strip("_").lower()
     if len(parts) <= 1:
         return (_stem(whole),) if len(whole) > 1 else ()

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from bot.protocols import LLM, ForgeReader, OpensKnowledge
+from bot.errors import Cancelled, SandpiperError
+from bot.protocols import LLM, ForgeReader, Knowledge, OpensKnowledge
 from bot.settings import Settings
-from bot.triage.policy_shape import Policy
+from bot.triage.policy_shape import Apply, Policy, TriagePolicy
 from bot.types.event import Event
 from bot.types.task import Task
 from bot.types.value import Permission, Value
@@ -30,6 +31,22 @@ class Case:
     settings: Settings
     model: Model | None
     knowledge: OpensKnowledge | None = None
+
+
+def known(
+    open_it: OpensKnowledge | None, policy: TriagePolicy, tell: Callable[[str], None] | None = None
+) -> Knowledge | None:
+    """What was learned of the repository, as policy wants it; a past that can't be opened is no reason not to judge."""
+    if open_it is None:
+        return None
+    try:
+        return open_it(error=(policy.apply or Apply()).error, types=policy.named_types)
+    except Cancelled:
+        raise
+    except SandpiperError as error:
+        if tell is not None:
+            tell(f"the offline model is left out: {error.message}")
+        return None
 
 
 class Request(Value):

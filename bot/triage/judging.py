@@ -5,22 +5,20 @@ Nobody is asked whose word could have no effect under the policy, and a model ne
 
 from __future__ import annotations
 
-from bot.errors import Cancelled, ForgeError, SandpiperError
-from bot.protocols import Knowledge
+from bot.errors import ForgeError
 from bot.triage.answers import ruled_answer, same_answer, triage_answer
-from bot.triage.case import Case
+from bot.triage.case import Case, known
 from bot.triage.issues.comment import Earlier, digest_of, earlier_of
 from bot.triage.issues.facts import RepositoryFacts, facts_of
 from bot.triage.issues.judge import judge_issue
 from bot.triage.issues.rules import Ruled
 from bot.triage.issues.triggers import nameable
-from bot.triage.policy_shape import Apply
 from bot.triage.pulls.comment import pull_comment
 from bot.triage.pulls.status import triage_pull
 from bot.types.decision import Answer
 from bot.types.event import Subject
 from bot.types.task import Task
-from bot.types.triage import Chosen, Triage
+from bot.types.triage import Triage
 
 
 def judged(case: Case, task: Task, subject: Subject, ruled: Ruled) -> Answer:
@@ -40,7 +38,7 @@ def judged(case: Case, task: Task, subject: Subject, ruled: Ruled) -> Answer:
         policy=case.policy,
         task=task,
         facts=facts,
-        knowledge=_knowledge(case) if asks_past else None,
+        knowledge=known(case.knowledge, case.policy.triage) if asks_past else None,
         model=case.model if asks_model else None,
         ruled=ruled,
         asked=earlier is not None and earlier.asked_before(digest),
@@ -82,24 +80,9 @@ def pull_words(case: Case, subject: Subject) -> str:
     return pull_comment(triage_pull(state, full_name=case.event.repository.full_name, viewer=viewer))
 
 
-def _knowledge(case: Case) -> Knowledge | None:
-    """What was learned; a past that can't be opened is no reason not to judge."""
-    if case.knowledge is None:
-        return None
-    triage = case.policy.triage
-    types = {label: kind for kind, label in triage.types.items()}
-    try:
-        return case.knowledge(error=(triage.apply or Apply()).error, types=types)
-    except Cancelled:
-        raise
-    except SandpiperError:
-        return None
-
-
 def _by_rules(ruled: Ruled, case: Case) -> Triage:
-    labels = tuple(Chosen(label=label, confidence=1.0, by="rule", apply=True) for label in ruled.labels)
     missing = "; no model is configured" if case.model is None and case.policy.triage.model else ""
-    return Triage(labels=labels, reason=f"{ruled.reason}{missing}")
+    return Triage(labels=ruled.chosen, reason=f"{ruled.reason}{missing}")
 
 
 def _earlier(case: Case, subject: Subject) -> Earlier | None:

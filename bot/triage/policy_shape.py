@@ -241,6 +241,11 @@ class TriagePolicy(Value):
     """The repository's labels for bugs, features and questions; found by their names where not given."""
 
     @property
+    def named_types(self) -> Mapping[str, IssueType]:
+        """Label -> the type that it stands for."""
+        return {label: kind for kind, label in self.types.items()}
+
+    @property
     def is_empty(self) -> bool:
         """Whether new issues are left alone: nothing may be put on, and nothing said."""
         return not self.labels and not self.rules and self.apply is None and "comment" not in self.actions

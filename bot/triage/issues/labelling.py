@@ -65,9 +65,8 @@ class Labelling:
         said = [*self._offline(), *self._model(), *self._typed()]
         said = [each for each in said if each.label not in wrong]
         said.sort(key=lambda each: (not each.apply, -each.confidence))
-        rules = [Chosen(label=label, confidence=1.0, by="rule", apply=True) for label in self.ruled.labels]
         first: dict[str, Chosen] = {}
-        for each in (*rules, *said):
+        for each in (*self.ruled.chosen, *said):
             first.setdefault(each.label.casefold(), each)
         return tuple(first.values())[:MOST]
 

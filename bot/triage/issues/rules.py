@@ -12,6 +12,7 @@ from bot.triage.globs import any_matches, found_in
 from bot.triage.patterns import found
 from bot.triage.policy_shape import Policy, Rule
 from bot.types.event import Subject
+from bot.types.triage import Chosen
 from bot.types.value import Value
 
 Changed = Callable[[], Sequence[str]]
@@ -31,6 +32,11 @@ class Ruled(Value):
     """How many rules hold."""
     of: int = 0
     """Of how many."""
+
+    @property
+    def chosen(self) -> tuple[Chosen, ...]:
+        """The labels, as what is sure and put on."""
+        return tuple(Chosen(label=label, confidence=1.0, by="rule", apply=True) for label in self.labels)
 
     @property
     def reason(self) -> str:
